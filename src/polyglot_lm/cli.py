@@ -1,0 +1,206 @@
+"""The verbs of `polyglot`, each a few lines over a public function.
+
+A mistake of the user's ends in one sentence and exit code 2, Ctrl-C in 130; finished work is kept in both. Heavy
+imports wait until a verb needs them.
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from polyglot_lm import __version__
+from polyglot_lm.pipeline import CORES, Progress, Runtime, Step, UserError, in_order, plan, run_steps, why
+
+if TYPE_CHECKING:
+    from polyglot_lm.recipes import Recipe
+
+app = typer.Typer(
+    help="Make language models of balanced competence in several languages.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A built-in name (quickstart) or FILE.py:FUNCTION.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter of the recipe.")]
+Root = Annotated[Path, typer.Option(help="Folder of all results.", envvar="POLYGLOT_ROOT")]
+
+
+def main() -> None:
+    """Run the command line; the exit code is 2 for a mistake of the user's and 130 for Ctrl-C."""
+    try:
+        app(standalone_mode=False)
+    except UserError as error:
+        sys.exit(fail(str(error), 2))
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(fail("interrupted; finished steps are kept, run the same command again to continue", 130))
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # click's usage errors
+            sys.exit(fail(error.format_message(), 2))
+        raise
+
+
+def fail(message: str, code: int) -> int:
+    print(f"polyglot: {message}", file=sys.stderr)
+    return code
+
+
+def terminal() -> Progress:
+    from rich.console import Console
+
+    return Progress(Console(stderr=True))
+
+
+def recipe_named(name: str, settings: list[str] | None) -> "Recipe":
+    from polyglot_lm.recipes import RECIPES, build
+
+    return build(name, settings or [], RECIPES)
+
+
+@app.command()
+def run(
+    recipe: RecipeName,
+    settings: Settings = None,
+    root: Root = Path("runs"),
+    workers: Annotated[int, typer.Option(help="Processes inside a step.")] = CORES,
+    threads: Annotated[int, typer.Option(help="Threads of torch.")] = CORES,
+    processes: Annotated[int, typer.Option(help="Training processes, started by torchrun.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Carry a recipe out: skip what is done, resume what was cut."""
+    built = recipe_named(recipe, settings)
+    runtime = Runtime(root=root, workers=workers, threads=threads, processes=processes, device=device, progress=terminal())
+    folders = run_steps(built.targets, runtime)
+    show(folders[built.show], folders[built.model], recipe)
+
+
+def show(report: Path, model: Path, recipe: str) -> None:
+    """Print the languages' table and the next commands to try."""
+    from rich.console import Console
+
+    from polyglot_lm.evaluation.table import read_summary, summary_table
+    from polyglot_lm.languages import languages
+
+    console = Console()
+    console.print(summary_table(report))
+    console.print(f"\nreport  {report / 'report.html'}\nmodel   {model}\n", highlight=False, soft_wrap=True)
+    console.print("next", style="bold")
+    prompt = next(language.prompt for code, language in languages().items() if code in read_summary(report)["languages"])
+    for line in (
+        f"polyglot generate {model} --prompt '{prompt}'",
+        f"polyglot run {recipe} --set steps=1800        # twice the training; nothing before it runs again",
+        f"polyglot plan {recipe} --set languages=ko,en  # what two languages would need",
+    ):
+        console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
+
+
+@app.command(name="plan")
+def plan_command(recipe: RecipeName, settings: Settings = None, root: Root = Path("runs")) -> None:
+    """Print what is done and what would run, with what it took when it last ran."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("step", "state", "time", "memory", "on disk", "folder")
+    for planned in plan(recipe_named(recipe, settings).targets, root):
+        measured = planned.measurements
+        about = "" if planned.state == "done" else "~"
+        table.add_row(
+            planned.step.name,
+            {"done": "[green]done[/green]", "resumes": "[yellow]resumes[/yellow]"}.get(planned.state, "runs"),
+            f"{about}{measured['wall_seconds']:.1f} s" if measured else "",
+            f"{about}{measured['peak_bytes'] / 1e9:.2f} GB" if measured else "",
+            f"{about}{measured['bytes_on_disk'] / 1e6:.1f} MB" if measured else "",
+            planned.step.address,
+        )
+    Console().print(table)
+
+
+@app.command(name="why")
+def why_command(
+    step: Annotated[str, typer.Argument(help="A step's name, such as training or corpus/ko.")],
+    recipe: Annotated[str, typer.Option(help="The recipe it belongs to.")] = "quickstart",
+    settings: Settings = None,
+    root: Root = Path("runs"),
+) -> None:
+    """Explain why a step is done or must run: print the fields that changed."""
+    steps = in_order(recipe_named(recipe, settings).targets)
+    print("\n".join(why(step_named(step, steps), root)))
+
+
+def step_named(name: str, steps: list[Step]) -> Step:
+    for step in steps:
+        if name in (step.name, step.address):
+            return step
+    raise UserError(f"the recipe has no step {name!r}; its steps are {', '.join(step.name for step in steps)}")
+
+
+@app.command(name="languages")
+def languages_command() -> None:
+    """Show the table of languages."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from polyglot_lm.languages import languages
+
+    table = Table("code", "key", "language", "", "family", "speakers", "unit", "byte premium", "supply", "English-eq.")
+    for language in languages().values():
+        table.add_row(
+            language.code,
+            f"{language.iso639_3}_{language.script}",
+            language.name,
+            language.english_name,
+            language.family,
+            f"{language.speakers_millions:,} M",
+            language.writing_unit,
+            f"{language.byte_premium:.3f}",
+            f"{language.supply_bytes / 1e9:,.0f} GB",
+            f"{language.supply_english_bytes / 1e9:,.0f} GB",
+        )
+    Console().print(table)
+
+
+@app.command()
+def generate(
+    model: Annotated[Path, typer.Argument(help="Folder of an exported model.")],
+    prompt: Annotated[str, typer.Option(help="The text to continue.")] = "",
+    max_tokens: Annotated[int, typer.Option(min=1, help="Stop after so many tokens.")] = 100,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token.")] = 0.8,
+    top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens of this total probability.")] = 0.95,
+    top_k: Annotated[int, typer.Option(help="Draw from so many likeliest tokens; 0 from all.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same text.")] = 0,
+) -> None:
+    """Continue a prompt, streaming the text."""
+    from polyglot_lm.model.generate import Sampling, stream_text
+    from polyglot_lm.model.generate import generate as new_tokens
+    from polyglot_lm.model.hf import load_hf
+    from polyglot_lm.tokenizer import Tokenizer
+
+    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+    network, tokenizer = load_hf(model), Tokenizer(model)
+    tokens = new_tokens(
+        network,
+        tokenizer.encode(prompt, parse_special=False),
+        max_tokens=max_tokens,
+        end_id=tokenizer.end_id,
+        allowed=tokenizer.vocab_size,
+        sampling=sampling,
+    )
+    sys.stdout.write(prompt)
+    for text in stream_text(tokenizer.token_bytes[token] for token in tokens):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+if __name__ == "__main__":
+    main()

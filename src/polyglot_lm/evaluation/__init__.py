@@ -1,0 +1,1 @@
+"""Competence and balance: held-out bits, references, the balance report."""

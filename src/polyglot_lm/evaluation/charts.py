@@ -1,0 +1,112 @@
+"""Two charts as inline SVG: lines over steps, and bars by group. No library: text stays text, so every script renders
+with the reader's own fonts, and the page is one file."""
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+WIDTH, HEIGHT = 720, 300
+LEFT, RIGHT, TOP, BOTTOM = 52, 120, 16, 36
+PALETTE = ("#4053d3", "#b51d14", "#00846b", "#a84f00", "#7d3cb5", "#00779c", "#c2247a", "#56606e")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Axis:
+    """A linear scale from data to pixels."""
+
+    low: float
+    high: float
+    start: float
+    stop: float
+
+    def __call__(self, value: float) -> float:
+        return self.start + (value - self.low) / ((self.high - self.low) or 1) * (self.stop - self.start)
+
+    def ticks(self) -> list[float]:
+        """Return about five round values inside."""
+        step = 10 ** math.floor(math.log10(max(self.high - self.low, 1e-9) / 4))
+        step *= next((m for m in (1, 2, 5) if (self.high - self.low) / (step * m) <= 6), 10)
+        first = math.ceil(self.low / step - 1e-9)
+        return [n * step for n in range(first, math.floor(self.high / step + 1e-9) + 1)]
+
+
+def line_chart(series: Mapping[str, Sequence[tuple[float, float]]], *, x_label: str, y_label: str) -> str:
+    """Draw named lines, each labelled at its end."""
+    points = [point for line in series.values() for point in line]
+    low, high = min(y for _, y in points), max(y for _, y in points)
+    x = Axis(low=0, high=max(x for x, _ in points), start=LEFT, stop=WIDTH - RIGHT)
+    y = Axis(low=max(0, low - 0.05 * (high - low)), high=high, start=HEIGHT - BOTTOM, stop=TOP)
+    body = [grid(y), *x_ticks(x, x_label), label(LEFT - 40, TOP - 4, y_label, "start")]
+    ends = spread({name: y(line[-1][1]) for name, line in series.items()})
+    for (name, line), colour in zip(series.items(), colours(len(series)), strict=True):
+        path = " ".join(f"{x(px):.1f},{y(py):.1f}" for px, py in line)
+        tip = html.escape(f"{name}: {line[-1][1]:.3f} at the end")
+        body.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"><title>{tip}</title></polyline>')
+        body.append(label(WIDTH - RIGHT + 8, ends[name] + 4, f"{name}  {line[-1][1]:.2f}", "start", colour))
+    return svg(body, f"{y_label} over {x_label}")
+
+
+def bar_chart(groups: Mapping[str, Mapping[str, float]], *, y_label: str) -> str:
+    """Draw a group of bars for each key, one bar a series, with its value above."""
+    names = list(next(iter(groups.values())))
+    y = Axis(low=0, high=1.08 * max(v for g in groups.values() for v in g.values()), start=HEIGHT - BOTTOM, stop=TOP)
+    room = (WIDTH - LEFT - 16) / len(groups)
+    bar = min(26, (room - 14) / len(names))
+    body = [grid(y, WIDTH - 16), label(LEFT - 40, TOP - 4, y_label, "start")]
+    for number, (group, values) in enumerate(groups.items()):
+        centre = LEFT + room * (number + 0.5)
+        body.append(label(centre, HEIGHT - BOTTOM + 18, group, "middle"))
+        for place, (name, value) in enumerate(values.items()):
+            at = centre + bar * (place - len(names) / 2)
+            tip = html.escape(f"{group}, {name}: {value:.3f}")
+            body.append(
+                f'<rect x="{at:.1f}" y="{y(value):.1f}" width="{bar - 2:.1f}" height="{y(0) - y(value):.1f}" '
+                f'fill="{colours(len(names))[place]}"><title>{tip}</title></rect>'
+            )
+            body.append(label(at + bar / 2 - 1, y(value) - 4, f"{value:.2f}", "middle", size=9))
+    return svg(body, y_label) + legend(dict(zip(names, colours(len(names)), strict=True)))
+
+
+def colours(count: int) -> list[str]:
+    return [PALETTE[number % len(PALETTE)] for number in range(count)]
+
+
+def spread(places: Mapping[str, float], gap: float = 14) -> dict[str, float]:
+    """Move labels apart so that none overlap, in the order they have, and keep them inside the chart."""
+    moved: dict[str, float] = {}
+    at = -math.inf
+    for name, place in sorted(places.items(), key=lambda item: item[1]):
+        at = moved[name] = max(place, at + gap)
+    excess = max(0.0, at - (HEIGHT - BOTTOM))
+    return {name: place - excess for name, place in moved.items()}
+
+
+def grid(y: Axis, right: float = WIDTH - RIGHT) -> str:
+    rows = [
+        f'<line x1="{LEFT}" x2="{right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" class="grid"/>'
+        + label(LEFT - 8, y(tick) + 4, f"{tick:g}", "end")
+        for tick in y.ticks()
+    ]
+    return "".join(rows)
+
+
+def x_ticks(x: Axis, text: str) -> list[str]:
+    marks = [label(x(tick), HEIGHT - BOTTOM + 16, f"{tick:g}", "middle") for tick in x.ticks()]
+    return [*marks, label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, text, "middle")]
+
+
+def label(x: float, y: float, text: str, anchor: str, colour: str = "currentColor", size: int = 12) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}" font-size="{size}">{html.escape(text)}</text>'
+
+
+def legend(entries: Mapping[str, str]) -> str:
+    marks = "".join(f'<span><i style="background:{colour}"></i>{html.escape(name)}</span>' for name, colour in entries.items())
+    return f'<p class="legend">{marks}</p>'
+
+
+def svg(body: Sequence[str], title: str) -> str:
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(title)}" '
+        f'xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif">{"".join(body)}</svg>'
+    )

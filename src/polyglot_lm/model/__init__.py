@@ -1,0 +1,1 @@
+"""The GPT-NeoX model: shapes, network, Hugging Face names, scoring and generation."""

@@ -1,0 +1,38 @@
+"""Steps, folders, records and runners: knows functions and folders, no languages and no torch."""
+
+from polyglot_lm.pipeline.errors import CorruptFileError, UserError
+from polyglot_lm.pipeline.files import atomic_path, atomic_text, read_json, write_json, xxh3_128_file
+from polyglot_lm.pipeline.plan import PlannedStep, plan, why
+from polyglot_lm.pipeline.progress import Progress, Task
+from polyglot_lm.pipeline.record import RECORD, read_record
+from polyglot_lm.pipeline.run import run_steps
+from polyglot_lm.pipeline.runtime import CORES, Call, LocalRunner, Runner, Runtime
+from polyglot_lm.pipeline.steps import Counters, Stage, Step, in_order, stage
+
+__all__ = [
+    "CORES",
+    "RECORD",
+    "Call",
+    "CorruptFileError",
+    "Counters",
+    "LocalRunner",
+    "PlannedStep",
+    "Progress",
+    "Runner",
+    "Runtime",
+    "Stage",
+    "Step",
+    "Task",
+    "UserError",
+    "atomic_path",
+    "atomic_text",
+    "in_order",
+    "plan",
+    "read_json",
+    "read_record",
+    "run_steps",
+    "stage",
+    "why",
+    "write_json",
+    "xxh3_128_file",
+]

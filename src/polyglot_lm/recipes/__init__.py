@@ -1,0 +1,7 @@
+"""Recipes by name; a recipe of one's own is `file.py:function`."""
+
+from polyglot_lm.recipes.recipe import Recipe, build
+
+RECIPES = {"quickstart": "polyglot_lm.recipes.quickstart:quickstart"}
+
+__all__ = ["RECIPES", "Recipe", "build"]

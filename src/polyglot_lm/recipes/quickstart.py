@@ -1,0 +1,176 @@
+"""From raw text to a talking model in eight languages, on a laptop.
+
+Every decision of the experiment stands here. The text is Chromium's localisation catalogue, strictly parallel, so all languages
+have the same content; `source` takes a folder of yours or a hub data set instead.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from polyglot_lm.corpus.build import Split, build_corpus
+from polyglot_lm.corpus.chromium import LICENSE, WHEEL_SHA256, extract_catalogue
+from polyglot_lm.corpus.clean import Filters, Profile
+from polyglot_lm.corpus.hub import PREFIX, hub_dataset
+from polyglot_lm.corpus.ingest import ingest
+from polyglot_lm.corpus.sources import local_files
+from polyglot_lm.languages import Language, select
+from polyglot_lm.masking import countries_with_rules
+from polyglot_lm.mixture import Uniform, plan_mixture
+from polyglot_lm.model.config import neox
+from polyglot_lm.pipeline import Step, UserError
+from polyglot_lm.recipes.recipe import Recipe
+from polyglot_lm.tokenizer import check_vocab_size, encode_corpus, train_tokenizer
+
+CATALOGUE = "chromium"
+
+
+def quickstart(
+    *,
+    languages: tuple[str, ...] = ("ko", "zh", "ja", "id", "ms", "vi", "th", "en"),
+    source: str = CATALOGUE,
+    source_megabytes: int = 4,
+    vocab_size: int = 8192,
+    layers: int = 4,
+    width: int = 128,
+    heads: int = 4,
+    context: int = 256,
+    steps: int = 900,
+    batch_windows: int = 8,
+    optimizer: Literal["adamw", "muon"] = "muon",
+    learning_rate: float = 0.008,
+    seed: int = 1,
+) -> Recipe:
+    """`source_megabytes` bounds what is streamed of a hub data set, in each language; folders are read whole."""
+    # these modules import torch, which planning and --help must not wait for
+    from polyglot_lm.evaluation.heldout import evaluate_heldout
+    from polyglot_lm.evaluation.references import measure_references
+    from polyglot_lm.evaluation.report import balance_report
+    from polyglot_lm.release.export import export_hf
+    from polyglot_lm.training.loop import TrainingConfig, train
+    from polyglot_lm.training.optim import OptimConfig
+
+    chosen = select(languages)
+    check_vocab_size(vocab_size)
+    names = {language.code: language.name for language in chosen}
+    premiums = {language.code: language.byte_premium for language in chosen}
+    documents = ingest_all(chosen, source, source_megabytes)
+    corpora = {
+        language.code: build_corpus.step(
+            f"corpus/{language.code}",
+            documents=(documents[language.code],),
+            code=language.code,
+            mask_countries=countries_with_rules(language.countries),
+            split=Split(key="quickstart", control=0.02, select=0.02, test=0.08),
+        )
+        for language in chosen
+    }
+    tokenizer = train_tokenizer.step(
+        "tokenizer", corpora=corpora, byte_premiums=premiums, vocab_size=vocab_size, max_english_bytes=10_000_000
+    )
+    tokens = {
+        language.code: encode_corpus.step(
+            f"tokens/{language.code}/{source_name(source)}",
+            corpus=corpora[language.code],
+            tokenizer=tokenizer,
+            language=language.code,
+            source=source_name(source),
+            byte_premium=language.byte_premium,
+        )
+        for language in chosen
+    }
+    token_folders = {code: (step,) for code, step in tokens.items()}
+    mixture = plan_mixture.step("mixture", tokens=tokens, policy=Uniform(unit="english_bytes"), seed=seed)
+    training = train.step(
+        "training",
+        mixture=mixture,
+        tokens=tokens,
+        tokenizer=tokenizer,
+        corpora=corpora,
+        model=neox(
+            vocab_size=vocab_size,
+            context=context,
+            num_layers=layers,
+            width=width,
+            num_heads=heads,
+            rotary_dims=width // heads // 2,
+        ),
+        optim=OptimConfig(
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            matrix_learning_rate=2 * learning_rate,
+            warmup_steps=min(50, steps // 10),
+            decay_fraction=0.4,
+            weight_decay=0.1,
+            beta1=0.9,
+            beta2=0.95,
+            clip_norm=1.0,
+        ),
+        training=TrainingConfig(
+            steps=steps, batch_windows=batch_windows, precision="fp32", control_every=max(1, steps // 10), seed=seed
+        ),
+    )
+    references = measure_references.step(
+        "references", corpora=corpora, tokens=token_folders, tokenizer=tokenizer, max_train_bytes=32_000_000
+    )
+    heldout = evaluate_heldout.step("heldout", model=training, tokenizer=tokenizer, corpora=corpora, byte_premiums=premiums)
+    report = balance_report.step(
+        "report",
+        names=names,
+        corpora=corpora,
+        tokens=token_folders,
+        mixture=mixture,
+        training=training,
+        references=references,
+        heldout=heldout,
+    )
+    export = export_hf.step(
+        "model", title="Polyglot quickstart", names=names, training=training, tokenizer=tokenizer, corpora=corpora, report=report
+    )
+    return Recipe(targets=(report, export), show="report", model="model")
+
+
+def ingest_all(chosen: tuple[Language, ...], source: str, source_megabytes: int) -> Mapping[str, Step]:
+    """One ingest step a language, from the catalogue, a folder or the hub."""
+    filters = Filters(
+        min_chars=20,
+        max_chars=200_000,
+        min_letter_share=0.5,
+        min_script_share=0.5,
+        min_signature_share=0.05,
+        min_language_confidence=0.3,
+    )
+    codes = tuple(language.code for language in chosen)
+    if source == CATALOGUE:
+        catalogue = extract_catalogue.step("source/chromium", languages=codes, segments_per_document=16, sha256=WHEEL_SHA256)
+    steps = {}
+    for language in chosen:
+        if source == CATALOGUE:
+            found: object = catalogue
+        elif source.startswith(PREFIX):
+            found = hub_dataset(source, language, source_megabytes * 1_000_000)
+        else:
+            found = local_files(Path(source).expanduser(), language.code)
+        steps[language.code] = ingest.step(
+            f"documents/{language.code}/{source_name(source)}",
+            source=found,
+            source_name=source_name(source),
+            license=LICENSE if source == CATALOGUE else None,
+            profile=profile(language),
+            filters=filters,
+        )
+    return steps
+
+
+def source_name(source: str) -> str:
+    """A name for folders and ids: the catalogue's, the last part of a hub name, or the folder's."""
+    if source.startswith(PREFIX):
+        return source.removeprefix(PREFIX).split(":")[0].split("@")[0].rsplit("/", 1)[-1]
+    name = source if source == CATALOGUE else Path(source).expanduser().resolve().name
+    if not name:
+        raise UserError(f"source {source!r} has no name; give a folder below the root")
+    return name
+
+
+def profile(language: Language) -> Profile:
+    return Profile(code=language.code, scripts=language.scripts, signature=language.signature, rivals=language.rivals)

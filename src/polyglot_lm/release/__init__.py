@@ -1,0 +1,1 @@
+"""Releases: export formats and the model card."""

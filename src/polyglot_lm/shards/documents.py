@@ -1,0 +1,104 @@
+"""Documents on disk: Parquet parts of one schema, whatever the source.
+
+    <folder>/part-00000.parquet            documents kept
+    <folder>/removed/part-00000.parquet    the same columns and `reason`
+    <folder>/quarantine/part-00000.parquet `origin`, `position`, `reason`: input that could not be read
+
+Readers name the columns they need. Bytes are equal for equal input (one writer, fixed row groups, zstd).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from polyglot_lm.pipeline import CorruptFileError, atomic_path
+
+DOCUMENT_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),  # hex of xxh3-128 over source, path and position
+        ("text", pa.string()),
+        ("lang", pa.string()),
+        ("source", pa.string()),
+        ("url", pa.string()),
+        ("license", pa.string()),
+        ("num_bytes", pa.int64()),  # UTF-8 bytes of `text`
+        ("exact_key", pa.string()),  # hex of xxh3-128 over the folded text
+        ("cluster_id", pa.string()),  # smallest id among the duplicates
+        ("cluster_size", pa.int32()),
+        ("quality", pa.float32()),  # rank in [0, 1] within the language, null where no score was asked for
+        ("pii_counts", pa.map_(pa.string(), pa.int32())),
+        ("split", pa.string()),  # train, control, select or test; null before clustering
+        ("score_script_share", pa.float32()),
+        ("score_language", pa.float32()),
+    ]
+)
+REMOVED_SCHEMA = DOCUMENT_SCHEMA.append(pa.field("reason", pa.string()))
+QUARANTINE_SCHEMA = pa.schema([("origin", pa.string()), ("position", pa.int64()), ("reason", pa.string())])
+ROWS_PER_GROUP = 4096
+SPLITS = ("train", "control", "select", "test")
+
+
+class DocumentWriter:
+    """Writes rows to one part in groups of `ROWS_PER_GROUP`; a column missing from a row is null. No rows, no file."""
+
+    def __init__(self, path: Path, schema: pa.Schema = DOCUMENT_SCHEMA) -> None:
+        self.path, self.schema = path, schema
+        self.num_rows = 0
+        self.pending: list[dict[str, Any]] = []
+        self.stack = ExitStack()
+        self.parquet: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> "DocumentWriter":
+        return self
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        self.pending.append({name: row.get(name) for name in self.schema.names})
+        self.num_rows += 1
+        if len(self.pending) == ROWS_PER_GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.parquet is None:
+            temporary = self.stack.enter_context(atomic_path(self.path))
+            writer = pq.ParquetWriter(temporary, self.schema, compression="zstd", compression_level=3, write_page_checksum=True)
+            self.parquet = self.stack.enter_context(writer)
+        self.parquet.write_table(pa.Table.from_pylist(self.pending, schema=self.schema))
+        self.pending = []
+
+    def __exit__(self, *failure: Any) -> None:
+        if self.pending and failure[0] is None:
+            self.flush()
+        self.stack.__exit__(*failure)
+
+
+def part_path(folder: Path, number: int) -> Path:
+    return folder / f"part-{number:05d}.parquet"
+
+
+def read_documents(folder: Path, columns: Sequence[str], split: str | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the documents of a folder in order, of one split if given; raises CorruptFileError for a part that cannot be read."""
+    needed = list(dict.fromkeys([*columns, *(["split"] if split else [])]))
+    for path in sorted(folder.glob("part-*.parquet")):
+        for batch in read_batches(path, needed):
+            if split is not None:
+                batch = batch.filter(pc.equal(batch.column("split"), split))
+            yield from batch.select(list(columns)).to_pylist()
+
+
+def read_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield from file.iter_batches(batch_size=ROWS_PER_GROUP, columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise CorruptFileError(path, str(error).splitlines()[0]) from error
+
+
+def texts(folder: Path, split: str) -> Iterable[str]:
+    return (str(row["text"]) for row in read_documents(folder, ("text",), split))
