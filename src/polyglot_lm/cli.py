@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyglot_lm import __version__
-from polyglot_lm.pipeline import CORES, Progress, Runtime, Step, UserError, in_order, plan, run_steps, why
+from polyglot_lm.pipeline import CORES, Progress, Runtime, Step, UserError, in_order, name_results, plan, run_steps, why
 
 if TYPE_CHECKING:
     from polyglot_lm.recipes import Recipe
@@ -74,26 +74,28 @@ def run(
     """Carry a recipe out: skip what is done, resume what was cut."""
     built = recipe_named(recipe, settings)
     runtime = Runtime(root=root, workers=workers, threads=threads, processes=processes, device=device, progress=terminal())
-    folders = run_steps(built.targets, runtime)
-    show(folders[built.show], folders[built.model], recipe)
+    run_steps(built.targets, runtime)
+    results = {"report": root / built.report.address, "model": root / built.model.address}
+    show(name_results(root, recipe.rpartition(":")[2], results), recipe)
 
 
-def show(report: Path, model: Path, recipe: str) -> None:
-    """Print the languages' table and the next commands to try."""
+def show(results: Path, recipe: str) -> None:
+    """Print the languages' table and the next commands to try; `results` holds `report` and `model`."""
     from rich.console import Console
 
     from polyglot_lm.evaluation.table import read_summary, summary_table
     from polyglot_lm.languages import languages
 
     console = Console()
-    console.print(summary_table(report))
-    console.print(f"\nreport  {report / 'report.html'}\nmodel   {model}\n", highlight=False, soft_wrap=True)
-    console.print("next", style="bold")
-    prompt = next(language.prompt for code, language in languages().items() if code in read_summary(report)["languages"])
+    console.print(summary_table(results / "report"))
+    summary = read_summary(results / "report")
+    prompt = languages()[next(iter(summary["languages"]))].prompt
+    root = "" if results.parent == Path("runs") else f" --root {results.parent}"
+    console.print(f"\nreport  {results / 'report' / 'report.html'}\nmodel   {results / 'model'}\n\nnext", highlight=False)
     for line in (
-        f"polyglot generate {model} --prompt '{prompt}'",
-        f"polyglot run {recipe} --set steps=1800        # twice the training; nothing before it runs again",
-        f"polyglot plan {recipe} --set languages=ko,en  # what two languages would need",
+        f"polyglot generate {results / 'model'} --prompt '{prompt}'",
+        f"polyglot run {recipe}{root} --set steps={2 * summary['steps']}",
+        f"polyglot plan {recipe}{root} --set languages=ko,en",
     ):
         console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
 

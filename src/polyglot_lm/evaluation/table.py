@@ -8,6 +8,10 @@ from rich.table import Table
 from polyglot_lm.pipeline import read_json
 
 SUMMARY_FILE = "summary.json"
+CAPTION = (
+    "tok/B: tokens per byte. share: of the reading, in English-equivalent bytes. model, xz -9, ord-0: bits per held-out byte. "
+    "kbit: the model's total for held-out documents that are parallel in all languages."
+)
 
 
 def read_summary(report: Path) -> dict[str, Any]:
@@ -17,17 +21,17 @@ def read_summary(report: Path) -> dict[str, Any]:
 def summary_table(report: Path) -> Table:
     """Return the languages with what they got and what came of it; `report` is the folder of the balance report."""
     summary = read_summary(report)
-    table = Table(title=f"{summary['parameters']:,} parameters, {summary['tokens']:,} tokens", title_justify="left")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), caption=CAPTION, caption_justify="left")
     table.add_column("language", no_wrap=True)
-    for title in ("documents", "MB", "tokens/byte", "share", "bits/byte", "xz -9", "order 0", "parallel kbit"):
-        table.add_column(title, justify="right")
+    for column in ("docs", "MB", "tok/B", "share", "model", "xz -9", "ord-0", "kbit"):
+        table.add_column(column, justify="right", no_wrap=True)
     for code, row in summary["languages"].items():
         table.add_row(
             f"{code} {row['name']}",
             f"{row['documents']:,}",
             f"{row['bytes'] / 1e6:.2f}",
             f"{row['tokens_per_byte']:.3f}",
-            f"{row['share']['english_bytes']:.1%}",
+            f"{100 * row['share']['english_bytes']:.1f} %",
             f"[bold]{row['bits_per_byte']:.3f}[/bold]",
             f"{row['xz_bits_per_byte']:.3f}",
             f"{row['order0_bits_per_byte']:.3f}",

@@ -5,7 +5,7 @@ from polyglot_lm.pipeline.files import atomic_path, atomic_text, read_json, writ
 from polyglot_lm.pipeline.plan import PlannedStep, plan, why
 from polyglot_lm.pipeline.progress import Progress, Task
 from polyglot_lm.pipeline.record import RECORD, read_record
-from polyglot_lm.pipeline.run import run_steps
+from polyglot_lm.pipeline.run import name_results, run_steps
 from polyglot_lm.pipeline.runtime import CORES, Call, LocalRunner, Runner, Runtime
 from polyglot_lm.pipeline.steps import Counters, Stage, Step, in_order, stage
 
@@ -27,6 +27,7 @@ __all__ = [
     "atomic_path",
     "atomic_text",
     "in_order",
+    "name_results",
     "plan",
     "read_json",
     "read_record",

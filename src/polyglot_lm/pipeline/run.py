@@ -33,6 +33,17 @@ def run_steps(targets: Iterable[Step], runtime: Runtime) -> Mapping[str, Path]:
     return {step.name: runtime.root / step.address for step in steps}
 
 
+def name_results(root: Path, name: str, folders: Mapping[str, Path]) -> Path:
+    """Make `<root>/<name>/<key>` point to each folder, so that people need not type addresses; return `<root>/<name>`."""
+    named = root / name
+    named.mkdir(parents=True, exist_ok=True)
+    for key, folder in folders.items():
+        temporary = named / f".{key}.{os.getpid()}.tmp"
+        temporary.symlink_to(os.path.relpath(folder, named))
+        temporary.replace(named / key)
+    return named
+
+
 def run_step(step: Step, runtime: Runtime, place: str) -> None:
     folder = runtime.root / step.address
     if step.stage.resumable:

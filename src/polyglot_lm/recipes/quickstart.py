@@ -127,7 +127,7 @@ def quickstart(
     export = export_hf.step(
         "model", title="Polyglot quickstart", names=names, training=training, tokenizer=tokenizer, corpora=corpora, report=report
     )
-    return Recipe(targets=(report, export), show="report", model="model")
+    return Recipe(report=report, model=export)
 
 
 def ingest_all(chosen: tuple[Language, ...], source: str, source_megabytes: int) -> Mapping[str, Step]:

@@ -20,11 +20,14 @@ from polyglot_lm.pipeline import Step, UserError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """The steps to bring to done. `show` names the step whose summary is printed at the end, `model` the one to talk to."""
+    """What to bring to done: `report` is the step whose summary is printed at the end, `model` the one to talk to."""
 
-    targets: tuple[Step, ...]
-    show: str
-    model: str
+    report: Step
+    model: Step
+
+    @property
+    def targets(self) -> tuple[Step, ...]:
+        return (self.report, self.model)
 
 
 RecipeFunction = Callable[..., Recipe]
