@@ -4,10 +4,13 @@
 
 Prints a table, and as its last line one JSON object: minutes, rerun_seconds, peak_gb, extract_seconds, worst_margin (the smallest
 of reference ÷ model bits per byte over languages and references), help_seconds. The peers are `xz -9` and an order-0 model on the
-same text, measured in the same run.
+same text, measured in the same run. Figures, languages, machine and versions go to `benchmarks/results/quickstart.json`, the
+picture of the README to `quickstart.svg` beside it.
 """
 
 import json
+import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -15,8 +18,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-SETTINGS = sys.argv[1:]  # such as --set steps=20, to try the script itself
+from polyglot_lm.evaluation.report import reference_chart
+from polyglot_lm.pipeline import read_json, write_json
+
+SETTINGS = sys.argv[1:]  # such as --set steps=20, to try the script itself; its results are then not kept
 POLYGLOT = [sys.executable, "-m", "polyglot_lm.cli"]
+RESULTS = Path(__file__).parents[1] / "results"
 HELP_RUNS = 5
 
 
@@ -27,8 +34,7 @@ def seconds(command: list[str]) -> float:
 
 
 def records(root: Path) -> dict[str, dict[str, Any]]:
-    found = [json.loads(path.read_text()) for path in root.rglob("step.json")]
-    return {record["name"]: record for record in found}
+    return {record["name"]: record for record in map(read_json, root.rglob("step.json"))}
 
 
 def measure(root: Path) -> dict[str, float]:
@@ -45,12 +51,28 @@ def measure(root: Path) -> dict[str, float]:
     }
 
 
+def keep(figures: dict[str, float], root: Path) -> None:
+    summary = read_json(root / "quickstart" / "report" / "summary.json")
+    measured = records(root)["training"]["measurements"]
+    machine = {"cores": os.cpu_count(), "machine": platform.machine(), "system": platform.system()}
+    versions = {name: value for name, value in measured.items() if name in ("commit", "python", "torch", "tokenizers")}
+    write_json(
+        RESULTS / "quickstart.json",
+        {"command": "make bench ROOM=quickstart", "figures": figures, "machine": machine, "versions": versions, "summary": summary},
+    )
+    picture = reference_chart(summary["languages"]).replace("currentColor", "#222")
+    background = '<rect width="100%" height="100%" fill="white"/>'
+    (RESULTS / "quickstart.svg").write_text(picture.replace(">", ">" + background, 1) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        figures = measure(Path(scratch))
+        figures = {name: round(value, 4) for name, value in measure(Path(scratch)).items()}
+        if not SETTINGS:
+            keep(figures, Path(scratch))
     for name, value in figures.items():
         print(f"{name:<18} {value:8.3f}")
-    print(json.dumps({name: round(value, 4) for name, value in figures.items()}))
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ A mistake of the user's ends in one sentence and exit code 2, Ctrl-C in 130; fin
 imports wait until a verb needs them.
 """
 
+import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,23 +27,24 @@ app = typer.Typer(
 )
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A built-in name (quickstart) or FILE.py:FUNCTION.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter of the recipe.")]
+INTERRUPTED = 130
+DEFAULT_ROOT = Path("runs")
 Root = Annotated[Path, typer.Option(help="Folder of all results.", envvar="POLYGLOT_ROOT")]
 
 
 def main() -> None:
     """Run the command line; the exit code is 2 for a mistake of the user's and 130 for Ctrl-C."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
     except UserError as error:
-        sys.exit(fail(str(error), 2))
-    except (KeyboardInterrupt, typer.Abort):
-        sys.exit(fail("interrupted; finished steps are kept, run the same command again to continue", 130))
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        code = fail(str(error), 2)
     except Exception as error:
-        if hasattr(error, "format_message"):  # click's usage errors
-            sys.exit(fail(error.format_message(), 2))
-        raise
+        if not hasattr(error, "format_message"):  # typer's own usage errors have it
+            raise
+        code = fail(error.format_message(), 2)
+    if code == INTERRUPTED:  # typer turns KeyboardInterrupt into this
+        fail("interrupted; finished steps are kept, run the same command again to continue", INTERRUPTED)
+    sys.exit(code or 0)
 
 
 def fail(message: str, code: int) -> int:
@@ -65,22 +68,32 @@ def recipe_named(name: str, settings: list[str] | None) -> "Recipe":
 def run(
     recipe: RecipeName,
     settings: Settings = None,
-    root: Root = Path("runs"),
+    root: Root = DEFAULT_ROOT,
     workers: Annotated[int, typer.Option(help="Processes inside a step.")] = CORES,
     threads: Annotated[int, typer.Option(help="Threads of torch.")] = CORES,
     processes: Annotated[int, typer.Option(help="Training processes, started by torchrun.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    checkpoint_seconds: Annotated[float, typer.Option(help="How often training saves its state.")] = 20.0,
 ) -> None:
     """Carry a recipe out: skip what is done, resume what was cut."""
     built = recipe_named(recipe, settings)
-    runtime = Runtime(root=root, workers=workers, threads=threads, processes=processes, device=device, progress=terminal())
+    runtime = Runtime(
+        root=root,
+        workers=workers,
+        threads=threads,
+        processes=processes,
+        device=device,
+        checkpoint_seconds=checkpoint_seconds,
+        progress=terminal(),
+    )
     run_steps(built.targets, runtime)
     results = {"report": root / built.report.address, "model": root / built.model.address}
-    show(name_results(root, recipe.rpartition(":")[2], results), recipe)
+    given = [f"--set {setting}" for setting in settings or ()] + ([] if root == DEFAULT_ROOT else [f"--root {root}"])
+    show(name_results(root, recipe.rpartition(":")[2], results), " ".join([recipe, *given]))
 
 
-def show(results: Path, recipe: str) -> None:
-    """Print the languages' table and the next commands to try; `results` holds `report` and `model`."""
+def show(results: Path, same: str) -> None:
+    """Print the languages' table and the next commands to try; `results` holds `report` and `model`, `same` repeats the recipe."""
     from rich.console import Console
 
     from polyglot_lm.evaluation.table import read_summary, summary_table
@@ -90,18 +103,18 @@ def show(results: Path, recipe: str) -> None:
     console.print(summary_table(results / "report"))
     summary = read_summary(results / "report")
     prompt = languages()[next(iter(summary["languages"]))].prompt
-    root = "" if results.parent == Path("runs") else f" --root {results.parent}"
+    program = "polyglot" if shutil.which("polyglot") else os.path.relpath(sys.argv[0])
     console.print(f"\nreport  {results / 'report' / 'report.html'}\nmodel   {results / 'model'}\n\nnext", highlight=False)
     for line in (
-        f"polyglot generate {results / 'model'} --prompt '{prompt}'",
-        f"polyglot run {recipe}{root} --set steps={2 * summary['steps']}",
-        f"polyglot plan {recipe}{root} --set languages=ko,en",
+        f"{program} generate {results / 'model'} --prompt '{prompt}'",
+        f"{program} run {same} --set steps={2 * summary['steps']}",
+        f"{program} plan {same} --set width=256",
     ):
         console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
 
 
 @app.command(name="plan")
-def plan_command(recipe: RecipeName, settings: Settings = None, root: Root = Path("runs")) -> None:
+def plan_command(recipe: RecipeName, settings: Settings = None, root: Root = DEFAULT_ROOT) -> None:
     """Print what is done and what would run, with what it took when it last ran."""
     from rich.console import Console
     from rich.table import Table
@@ -126,7 +139,7 @@ def why_command(
     step: Annotated[str, typer.Argument(help="A step's name, such as training or corpus/ko.")],
     recipe: Annotated[str, typer.Option(help="The recipe it belongs to.")] = "quickstart",
     settings: Settings = None,
-    root: Root = Path("runs"),
+    root: Root = DEFAULT_ROOT,
 ) -> None:
     """Explain why a step is done or must run: print the fields that changed."""
     steps = in_order(recipe_named(recipe, settings).targets)

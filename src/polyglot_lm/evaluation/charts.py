@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 720, 300
-LEFT, RIGHT, TOP, BOTTOM = 52, 120, 16, 36
+LEFT, RIGHT, TOP, BOTTOM = 52, 160, 30, 44
 PALETTE = ("#4053d3", "#b51d14", "#00846b", "#a84f00", "#7d3cb5", "#00779c", "#c2247a", "#56606e")
 
 
@@ -37,7 +37,7 @@ def line_chart(series: Mapping[str, Sequence[tuple[float, float]]], *, x_label: 
     low, high = min(y for _, y in points), max(y for _, y in points)
     x = Axis(low=0, high=max(x for x, _ in points), start=LEFT, stop=WIDTH - RIGHT)
     y = Axis(low=max(0, low - 0.05 * (high - low)), high=high, start=HEIGHT - BOTTOM, stop=TOP)
-    body = [grid(y), *x_ticks(x, x_label), label(LEFT - 40, TOP - 4, y_label, "start")]
+    body = [grid(y), *x_ticks(x, x_label), label(LEFT - 40, TOP - 12, y_label, "start")]
     ends = spread({name: y(line[-1][1]) for name, line in series.items()})
     for (name, line), colour in zip(series.items(), colours(len(series)), strict=True):
         path = " ".join(f"{x(px):.1f},{y(py):.1f}" for px, py in line)
@@ -47,16 +47,16 @@ def line_chart(series: Mapping[str, Sequence[tuple[float, float]]], *, x_label: 
     return svg(body, f"{y_label} over {x_label}")
 
 
-def bar_chart(groups: Mapping[str, Mapping[str, float]], *, y_label: str) -> str:
-    """Draw a group of bars for each key, one bar a series, with its value above."""
+def bar_chart(groups: Mapping[str, Mapping[str, float]], *, y_label: str, digits: int = 2) -> str:
+    """Draw a group of bars for each key, one bar a series, with its value above; a legend where there are several."""
     names = list(next(iter(groups.values())))
     y = Axis(low=0, high=1.08 * max(v for g in groups.values() for v in g.values()), start=HEIGHT - BOTTOM, stop=TOP)
     room = (WIDTH - LEFT - 16) / len(groups)
     bar = min(26, (room - 14) / len(names))
-    body = [grid(y, WIDTH - 16), label(LEFT - 40, TOP - 4, y_label, "start")]
+    body = [grid(y, WIDTH - 16), label(LEFT - 40, TOP - 12, y_label, "start")]
     for number, (group, values) in enumerate(groups.items()):
         centre = LEFT + room * (number + 0.5)
-        body.append(label(centre, HEIGHT - BOTTOM + 18, group, "middle"))
+        body += [label(centre, HEIGHT - BOTTOM + 16 + 14 * n, word, "middle") for n, word in enumerate(group.split(" ", 1))]
         for place, (name, value) in enumerate(values.items()):
             at = centre + bar * (place - len(names) / 2)
             tip = html.escape(f"{group}, {name}: {value:.3f}")
@@ -64,8 +64,10 @@ def bar_chart(groups: Mapping[str, Mapping[str, float]], *, y_label: str) -> str
                 f'<rect x="{at:.1f}" y="{y(value):.1f}" width="{bar - 2:.1f}" height="{y(0) - y(value):.1f}" '
                 f'fill="{colours(len(names))[place]}"><title>{tip}</title></rect>'
             )
-            body.append(label(at + bar / 2 - 1, y(value) - 4, f"{value:.2f}", "middle", size=9))
-    return svg(body, y_label) + legend(dict(zip(names, colours(len(names)), strict=True)))
+            body.append(label(at + bar / 2 - 1, y(value) - 4, f"{value:.{digits}f}", "middle", size=9))
+    if len(names) > 1:
+        body += legend(dict(zip(names, colours(len(names)), strict=True)))
+    return svg(body, y_label)
 
 
 def colours(count: int) -> list[str]:
@@ -84,7 +86,7 @@ def spread(places: Mapping[str, float], gap: float = 14) -> dict[str, float]:
 
 def grid(y: Axis, right: float = WIDTH - RIGHT) -> str:
     rows = [
-        f'<line x1="{LEFT}" x2="{right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" class="grid"/>'
+        f'<line x1="{LEFT}" x2="{right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="#8884"/>'
         + label(LEFT - 8, y(tick) + 4, f"{tick:g}", "end")
         for tick in y.ticks()
     ]
@@ -92,7 +94,7 @@ def grid(y: Axis, right: float = WIDTH - RIGHT) -> str:
 
 
 def x_ticks(x: Axis, text: str) -> list[str]:
-    marks = [label(x(tick), HEIGHT - BOTTOM + 16, f"{tick:g}", "middle") for tick in x.ticks()]
+    marks = [label(x(tick), HEIGHT - BOTTOM + 18, f"{tick:g}", "middle") for tick in x.ticks()]
     return [*marks, label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, text, "middle")]
 
 
@@ -100,9 +102,14 @@ def label(x: float, y: float, text: str, anchor: str, colour: str = "currentColo
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}" font-size="{size}">{html.escape(text)}</text>'
 
 
-def legend(entries: Mapping[str, str]) -> str:
-    marks = "".join(f'<span><i style="background:{colour}"></i>{html.escape(name)}</span>' for name, colour in entries.items())
-    return f'<p class="legend">{marks}</p>'
+def legend(entries: Mapping[str, str]) -> list[str]:
+    """Draw the names of the series, each after its colour, from the right end of the top."""
+    marks, at = [], WIDTH - 16.0
+    for name, colour in reversed(entries.items()):
+        at -= 7.5 * len(name) + 26
+        marks.append(f'<rect x="{at:.1f}" y="{TOP - 14}" width="10" height="10" fill="{colour}"/>')
+        marks.append(label(at + 15, TOP - 5, name, "start"))
+    return marks
 
 
 def svg(body: Sequence[str], title: str) -> str:

@@ -19,6 +19,11 @@ from polyglot_lm.pipeline import Counters, atomic_text, read_json, read_record, 
 from polyglot_lm.shards import read_metrics
 
 PAGE_FILE = "report.html"
+UNIT_NAMES = {"english_bytes": "English-equivalent bytes", "bytes": "UTF-8 bytes", "tokens": "tokens"}
+TABLE_NOTE = (
+    "share: of the reading, in English-equivalent bytes. bits/B: the model on held-out text. "
+    "kbit: its total for the held-out documents that are parallel in all languages."
+)
 META = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
 STYLE = """
 :root { color-scheme: light dark; }
@@ -26,10 +31,9 @@ body { font: 16px/1.5 system-ui, "Noto Sans", "Noto Sans CJK KR", "Noto Sans Tha
   margin: 2.5rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; width: 100%; font-size: .88rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .5rem; text-align: right; border-bottom: 1px solid #8884; }
+th, td { padding: .3rem .4rem; white-space: nowrap; text-align: right; border-bottom: 1px solid #8884; }
 th:first-child, td:first-child { text-align: left; }
-.scroll { overflow-x: auto; } .grid { stroke: #8884; } svg { width: 100%; height: auto; }
-.legend span { margin-right: 1.2rem; } .legend i { display: inline-block; width: .8em; height: .8em; margin-right: .4em; }
+.scroll { overflow-x: auto; } svg { width: 100%; height: auto; }
 .note { color: #777; font-size: .9rem; }
 """
 
@@ -114,22 +118,18 @@ def page(summary: Mapping[str, Any], metrics: list[dict[str, Any]], names: Mappi
     loss = {"loss": [(line["tokens"] / 1e6, line["loss"]) for line in metrics if "loss" in line]}
     looks = [line for line in metrics if "control_bits_per_byte" in line]
     by_language = {name: [(line["step"], line["control_bits_per_byte"][code]) for line in looks] for code, name in names.items()}
-    bars = {
-        row["name"]: {"model": row["bits_per_byte"], "xz -9": row["xz_bits_per_byte"], "order 0": row["order0_bits_per_byte"]}
-        for row in rows.values()
-    }
     parallel = {row["name"]: {"kilobits": row["parallel_bits"] / 1000} for row in rows.values()}
     sections = [
         f"<p>{summary['parameters']:,} parameters, {summary['tokens']:,} tokens read in {summary['steps']:,} steps; the languages "
-        f"share the reading by {html.escape(summary['unit'].replace('_', ' '))}. Smallest margin over the references: "
+        f"share the reading by {UNIT_NAMES[summary['unit']]}. Smallest margin over the references: "
         f"<b>{summary['worst_margin']:.3f}</b> ({rows[summary['worst_margin_language']]['name']}).</p>",
-        "<h2>Languages</h2>" + table(rows),
+        "<h2>Languages</h2>" + table(rows) + f'<p class="note">{TABLE_NOTE}</p>',
         "<h2>Held-out bits per byte, against two references on the same text</h2>"
-        + bar_chart(bars, y_label="bits per byte")
+        + reference_chart(rows)
         + '<p class="note">xz -9 has seen the training text of that language; order 0 knows how often each token is used. '
         "Bits per byte of different languages are not comparable: a byte holds less in Thai than in Chinese.</p>",
         f"<h2>Bits for the same content: {summary['parallel_documents']} documents, parallel in all languages</h2>"
-        + bar_chart(parallel, y_label="kilobits"),
+        + bar_chart(parallel, y_label="kilobits", digits=1),
         "<h2>Bits per byte while training (control text)</h2>" + line_chart(by_language, x_label="step", y_label="bits per byte"),
         "<h2>Training loss</h2>" + line_chart(loss, x_label="million tokens", y_label="nats per token"),
     ]
@@ -137,8 +137,15 @@ def page(summary: Mapping[str, Any], metrics: list[dict[str, Any]], names: Mappi
     return f"<!doctype html><html lang='en'><head>{head}</head><body><h1>Balance report</h1>{''.join(sections)}</body></html>\n"
 
 
+def reference_chart(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Draw each language's bits per byte beside those of the references, as SVG."""
+    shown = {"model": "bits_per_byte", "xz -9": "xz_bits_per_byte", "order 0": "order0_bits_per_byte"}
+    bars = {row["name"]: {title: row[field] for title, field in shown.items()} for row in rows.values()}
+    return bar_chart(bars, y_label="bits per held-out byte")
+
+
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    titles = ("language", "documents", "MB", "tokens/byte", "share", "epochs", "bits/byte", "xz -9", "order 0", "parallel kbit")
+    titles = ("language", "docs", "MB", "tokens/B", "share", "epochs", "bits/B", "xz -9", "order 0", "kbit")
     lines = [
         [
             html.escape(row["name"]),

@@ -62,7 +62,6 @@ class Progress:
 
     def __init__(self, console: "Console | None" = None) -> None:
         self.console = console
-        self.bars: RichProgress | None = None
 
     def say(self, line: str) -> None:
         if self.console is not None:

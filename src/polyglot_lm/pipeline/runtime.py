@@ -81,6 +81,7 @@ class Runtime:
     threads: int = CORES
     processes: int = 1
     device: str = "auto"
+    checkpoint_seconds: float = 20.0
     progress: Progress = SILENT
     runner: Runner = field(default_factory=LocalRunner)
 
@@ -97,7 +98,11 @@ def run_under_torchrun(call: Call, runtime: Runtime) -> Counters:
     """Start one process a rank on this machine and return what rank 0 counted."""
     with tempfile.TemporaryDirectory(prefix="polyglot-") as scratch:
         order, answer = Path(scratch) / "call.pickle", Path(scratch) / "counters.json"
-        settings = {"threads": max(1, runtime.threads // runtime.processes), "device": runtime.device}
+        settings = {
+            "threads": max(1, runtime.threads // runtime.processes),
+            "device": runtime.device,
+            "checkpoint_seconds": runtime.checkpoint_seconds,
+        }
         order.write_bytes(pickle.dumps((call.stage.reference, call.folder, dict(call.arguments), settings)))
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={runtime.processes}"]
         finished = subprocess.run([*command, "-m", "polyglot_lm.pipeline.rank", str(order), str(answer)], check=False)

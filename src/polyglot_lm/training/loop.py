@@ -32,7 +32,6 @@ from polyglot_lm.training.optim import OptimConfig, build_optimizers, rate_facto
 from polyglot_lm.training.parallel import World, joined
 
 LOG_EVERY = 10
-CHECKPOINT_SECONDS = 20.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +75,7 @@ def train(
         tokens_a_step = training.batch_windows * model.context
         with runtime.progress.task("training", total=training.steps * tokens_a_step, unit="tok") as task:
             task.advance(run.step * tokens_a_step)
-            run.to_the_end(control, task)
+            run.to_the_end(control, task, runtime.checkpoint_seconds)
         if world.first:
             save_hf(run.network, out / MODEL_FOLDER, end_id=control.end_id)
         return {
@@ -139,7 +138,7 @@ class Run:
             step=step,
         )
 
-    def to_the_end(self, control: "Control", task: Task) -> None:
+    def to_the_end(self, control: "Control", task: Task, checkpoint_seconds: float) -> None:
         saved = time.monotonic()
         while self.step < self.config.steps:
             loss, norm = self.take_step()
@@ -150,7 +149,7 @@ class Run:
                 bits = control.bits_per_byte(self.network) if self.world.first else {}
                 self.metrics.write(step=self.step, control_bits_per_byte=bits)
             task.advance(self.config.batch_windows * self.sampler.context, f"loss {float(loss):.3f}")
-            if last or time.monotonic() - saved > CHECKPOINT_SECONDS:
+            if last or time.monotonic() - saved > checkpoint_seconds:
                 self.save()
                 saved = time.monotonic()
 

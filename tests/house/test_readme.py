@@ -1,0 +1,73 @@
+"""Every command of the README runs: here a tiny pass, in `make test-slow` and `.ci/run` the real ones."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import tiny_texts
+
+REPOSITORY = Path(__file__).parents[2]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+TINY = "vocab_size=1024 width=32 layers=2 heads=2 context=64 steps=30 batch_windows=4".split()
+RECIPE_VERBS = ("run", "plan", "why")
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    lines = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+def polyglot(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command with a tiny model: sizes go before the command's own settings, which then win."""
+    if words[0] in RECIPE_VERBS:
+        small = [part for setting in TINY for part in ("--set", setting)]
+        words = [*words[:2], *small, *(re.sub(r"steps=\d+", "steps=31", word) for word in words[2:])]
+    return subprocess.run(
+        [sys.executable, "-m", "polyglot_lm.cli", *words], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in which the quickstart has run and `my_text` lies."""
+    root = tmp_path_factory.mktemp("readme")
+    for code in ("ko", "en"):
+        (root / "my_text" / code).mkdir(parents=True)
+        rows = "".join(f'{{"text": "{text}"}}\n' for text in tiny_texts(code, 300))
+        (root / "my_text" / code / "part.jsonl").write_text(rows)
+    first = polyglot(["run", "quickstart"], root)
+    assert first.returncode == 0, first.stderr
+    yield root
+
+
+@pytest.mark.parametrize("words", [w for w in commands() if w[0].endswith("polyglot")], ids=" ".join)
+def test_command_runs(words: list[str], folder: Path) -> None:
+    done = polyglot(words[1:], folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_the_python_of_the_readme_runs(folder: Path) -> None:
+    for block in blocks("python"):
+        subprocess.run([sys.executable, "-c", block], cwd=folder, check=True, capture_output=True)
+
+
+def test_every_make_command_is_a_target() -> None:
+    makefile = (REPOSITORY / "Makefile").read_text()
+    targets = {words[1] for words in commands() if words[0] == "make"} | set(re.findall(r"`make ([\w-]+)", README))
+    assert {"quickstart", "test"} <= targets
+    assert {target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)} == set()
+
+
+def test_every_link_leads_somewhere() -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    assert links
+    assert [link for link in links if not (REPOSITORY / link).exists()] == []

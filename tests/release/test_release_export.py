@@ -1,0 +1,125 @@
+"""The exported folder loads by transformers without options and computes what was trained; what does not is refused."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from conftest import SENTENCES
+from release.tiny_chain import NAMES, run_chain
+from safetensors.torch import load_file, save_file
+
+from polyglot_lm.model.generate import Sampling, generate
+from polyglot_lm.model.hf import load_hf
+from polyglot_lm.pipeline import read_json, read_record
+from polyglot_lm.release.export import TOLERANCE, prove
+from polyglot_lm.tokenizer import Tokenizer
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    return run_chain(tmp_path_factory.mktemp("chain"))
+
+
+@pytest.fixture(scope="module")
+def theirs(folders: Mapping[str, Path]) -> Any:
+    from transformers import GPTNeoXForCausalLM
+
+    return GPTNeoXForCausalLM.from_pretrained(folders["model"]).eval()
+
+
+@pytest.fixture
+def copied(tmp_path: Path, folders: Mapping[str, Path]) -> Path:
+    return shutil.copytree(folders["model"], tmp_path / "model")
+
+
+def corpora(folders: Mapping[str, Path]) -> dict[str, Path]:
+    return {code: folders[f"corpus/{code}"] for code in NAMES}
+
+
+def test_the_export_holds_weights_configuration_tokenizer_and_card(folders: Mapping[str, Path]) -> None:
+    names = {path.name for path in folders["model"].iterdir()}
+    loadable = {"model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"}
+    assert names == loadable | {"README.md", "checksums.json", "step.json"}
+
+
+def test_transformers_computes_the_logits_of_the_trained_model(folders: Mapping[str, Path], theirs: Any) -> None:
+    trained = load_hf(folders["training"])
+    tokens = torch.randint(0, 384, (2, 32), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert (trained(tokens) - theirs(tokens).logits).abs().max() < TOLERANCE
+
+
+@pytest.mark.parametrize("code", NAMES)
+def test_autotokenizer_cuts_text_as_our_tokenizer_does(folders: Mapping[str, Path], code: str) -> None:
+    from transformers import AutoTokenizer
+
+    found = AutoTokenizer.from_pretrained(folders["model"])(SENTENCES[code])
+    assert set(found) == {"input_ids", "attention_mask"}
+    assert found["input_ids"] == Tokenizer(folders["model"]).encode(SENTENCES[code], parse_special=True)
+
+
+def test_greedy_text_of_transformers_equals_ours(folders: Mapping[str, Path], theirs: Any) -> None:
+    tokenizer, model = Tokenizer(folders["model"]), load_hf(folders["model"])
+    prompt = tokenizer.encode("오늘은", parse_special=False)
+    greedy = Sampling(temperature=0)
+    ours = list(generate(model, prompt, max_tokens=12, end_id=tokenizer.end_id, allowed=tokenizer.vocab_size, sampling=greedy))
+    given = torch.tensor([[tokenizer.end_id, *prompt]])
+    found = theirs.generate(given, attention_mask=torch.ones_like(given), max_new_tokens=12, do_sample=False)[0, given.shape[1] :]
+    assert len(ours) > 0
+    assert [token for token in found.tolist() if token != tokenizer.end_id] == ours
+
+
+def test_the_configuration_is_read_alike_by_old_and_new_transformers(folders: Mapping[str, Path]) -> None:
+    config = read_json(folders["model"] / "config.json")
+    assert config["architectures"] == ["GPTNeoXForCausalLM"]
+    assert config["eos_token_id"] == config["bos_token_id"] == config["pad_token_id"] == 2
+    assert config["use_parallel_residual"] is True
+    assert (config["rotary_pct"], config["rotary_emb_base"]) == (0.5, 10_000.0)
+    rope = config["rope_parameters"]
+    assert (rope["partial_rotary_factor"], rope["rope_theta"]) == (0.5, 10_000.0)
+    assert config["dtype"] == config["torch_dtype"] == "float32"
+
+
+def test_the_export_is_recorded_with_what_was_proved(folders: Mapping[str, Path]) -> None:
+    trained = read_record(folders["training"])["counters"]
+    expected = {"parameters": trained["parameters"], "largest_logit_difference_below": TOLERANCE, "languages_proved": 3}
+    assert read_record(folders["model"])["counters"] == expected
+
+
+def test_the_proof_measures_every_language(folders: Mapping[str, Path]) -> None:
+    worst = prove(folders["model"], load_hf(folders["training"]), Tokenizer(folders["tokenizer"]), corpora(folders))
+    assert worst.keys() == NAMES.keys()
+    assert all(0 <= value < TOLERANCE for value in worst.values())
+
+
+@pytest.mark.parametrize("value", [1.01, float("nan")])
+def test_the_proof_refuses_weights_that_were_tampered_with(folders: Mapping[str, Path], copied: Path, value: float) -> None:
+    weights = load_file(copied / "model.safetensors")
+    weights["gpt_neox.layers.0.mlp.dense_4h_to_h.weight"] *= value
+    weights["gpt_neox.final_layer_norm.weight"] *= value
+    save_file(weights, copied / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(RuntimeError, match="logits differ by .*; the export is not usable"):
+        prove(copied, load_hf(folders["training"]), Tokenizer(folders["tokenizer"]), corpora(folders))
+
+
+def test_the_proof_refuses_another_tokenizer(folders: Mapping[str, Path], copied: Path) -> None:
+    path = copied / "tokenizer.json"
+    path.write_text(path.read_text().replace('"NFC"', '"NFD"'))
+    with pytest.raises(RuntimeError, match="AutoTokenizer cuts 'ko' text differently"):
+        prove(copied, load_hf(folders["training"]), Tokenizer(folders["tokenizer"]), corpora(folders))
+
+
+def test_the_card_of_the_export_tells_languages_and_size(folders: Mapping[str, Path]) -> None:
+    card = (folders["model"] / "README.md").read_text()
+    head = yaml.safe_load(card.split("---\n")[1])
+    assert head["language"] == list(NAMES)
+    assert f"{read_record(folders['training'])['counters']['parameters']:,}" in card
