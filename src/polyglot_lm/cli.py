@@ -35,7 +35,7 @@ Root = Annotated[Path, typer.Option(help="Folder of all results.", envvar="POLYG
 def main() -> None:
     """Run the command line; the exit code is 2 for a mistake of the user's and 130 for Ctrl-C."""
     try:
-        code = app(standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except UserError as error:
         code = fail(str(error), 2)
     except Exception as error:

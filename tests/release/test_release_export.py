@@ -107,7 +107,7 @@ def test_the_proof_refuses_weights_that_were_tampered_with(folders: Mapping[str,
     weights["gpt_neox.layers.0.mlp.dense_4h_to_h.weight"] *= value
     weights["gpt_neox.final_layer_norm.weight"] *= value
     save_file(weights, copied / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(RuntimeError, match="logits differ by .*; the export is not usable"):
+    with pytest.raises(RuntimeError, match=r"logits differ by .*; the export is not usable"):
         prove(copied, load_hf(folders["training"]), Tokenizer(folders["tokenizer"]), corpora(folders))
 
 

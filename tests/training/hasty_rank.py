@@ -14,6 +14,6 @@ from polyglot_lm.pipeline import Runtime
 from polyglot_lm.training.loop import train
 
 if __name__ == "__main__":
-    seconds = -1.0 if os.environ["RANK"] == "0" else 1e9
+    seconds = 0.0 if os.environ["RANK"] == "0" else 1e9
     arguments = pickle.loads(Path(sys.argv[1]).read_bytes())
     train(Path(sys.argv[2]), **arguments, runtime=Runtime(threads=1, device="cpu", checkpoint_seconds=seconds))

@@ -95,7 +95,7 @@ def test_steps_equal_adamw_by_hand_on_the_mean_loss_of_the_same_windows(tmp_path
             # a key's bias that is not rotated changes nothing: its gradient is rounding noise, which Adam makes large
             sure = (moments[name][1] == 0) | (moments[name][1] > 1e-12)
             torch.testing.assert_close(run.network.get_parameter(name)[sure], parameter[sure], rtol=1e-4, atol=1e-5, msg=name)
-            assert sure.float().mean() > 0.8, name
+            assert sure.float().mean() > 0.7, name
 
 
 def test_the_first_loss_and_gradient_norm_are_those_of_transformers(tmp_path: Path, inputs: Inputs) -> None:

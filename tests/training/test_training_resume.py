@@ -13,7 +13,7 @@ from polyglot_lm.shards import read_metrics
 from polyglot_lm.training import loop
 from polyglot_lm.training.loop import Run, train
 
-SAVING_ALWAYS = replace(ONE_THREAD, checkpoint_seconds=-1.0)
+SAVING_ALWAYS = replace(ONE_THREAD, checkpoint_seconds=0.0)
 
 
 @pytest.fixture(scope="module")

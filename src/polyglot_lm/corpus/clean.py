@@ -73,7 +73,8 @@ class Profile:
 def normalize(text: str) -> tuple[str, int]:
     """Return NFC text without control characters, and how many literal special tokens were replaced by a space."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = CONTROL.sub("", text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text))
+    text = CONTROL.sub("", text)  # first: a control character between a letter and its accent keeps them apart
+    text = text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
     text, replaced = SPECIAL.subn(" ", text)
     return text.strip(), replaced
 
@@ -93,9 +94,9 @@ def judge(text: str, profile: Profile, filters: Filters) -> tuple[str | None, di
         return "too_short", {}
     if len(text) > filters.max_chars:
         return "too_long", {}
-    codepoints = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
     visible = sum(not letter.isspace() for letter in text)
-    letters = sum(unicodedata.category(letter)[0] in "LM" for letter in text)
+    codepoints = np.array([ord(letter) for letter in text if unicodedata.category(letter)[0] in "LM"], dtype=np.uint32)
+    letters = len(codepoints)
     if letters < filters.min_letter_share * visible:
         return "few_letters", {}
     scores = {"score_script_share": share_in(codepoints, profile.scripts, letters)}

@@ -27,6 +27,10 @@ class HubDataset:
     revision: str
     max_bytes: int
 
+    def __post_init__(self) -> None:
+        if self.max_bytes < 1:
+            raise ValueError(f"max_bytes is {self.max_bytes}; it must be at least 1")
+
     @property
     def name(self) -> str:
         return self.dataset.rsplit("/", 1)[-1]
@@ -71,7 +75,7 @@ def current_revision(dataset: str) -> str:
         from huggingface_hub import HfApi
 
         revision = HfApi().dataset_info(dataset).sha
-    except (ImportError, OSError, ValueError) as error:
+    except Exception as error:  # the hub's client raises its HTTP library's errors (httpx2's are no OSError)
         raise UserError(
             f"the revision of {dataset} cannot be looked up ({first_line(error)}); connect, or pin it with @REVISION"
         ) from error

@@ -8,6 +8,7 @@ Paths that differ only in the language's code are the same path to us (`*` stand
 out alike get equal document ids, and fall to the same split.
 """
 
+import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -147,7 +148,7 @@ def read_jsonl(file: File) -> Iterator[Record]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             yield Unreadable(path=file.path, position=position, reason=f"no JSON: {error}")
             continue
         yield record_from(row if isinstance(row, dict) else {}, file.path, position)
@@ -157,14 +158,24 @@ def record_from(row: dict[str, Any], path: str, position: int) -> Record:
     text = row.get("text")
     if not isinstance(text, str):
         return Unreadable(path=path, position=position, reason="no field 'text' with text in it")
+    if not is_unicode(text):
+        return Unreadable(path=path, position=position, reason="half a surrogate pair in the text")
     known = {key: str(row[key]) for key in ("url", "license") if row.get(key)}
     return RawDocument(path=path, position=position, text=text, url=known.get("url"), license=known.get("license"))
+
+
+def is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_text(file: File) -> Iterator[Record]:
     """Cut a text file into documents at blank lines."""
     position, paragraph = 0, list[bytes]()
-    for line in [*lines(file), b""]:
+    for line in itertools.chain(lines(file), [b""]):
         if line.strip():
             paragraph.append(line)
         elif paragraph:

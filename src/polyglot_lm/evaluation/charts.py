@@ -105,7 +105,7 @@ def label(x: float, y: float, text: str, anchor: str, colour: str = "currentColo
 def legend(entries: Mapping[str, str]) -> list[str]:
     """Draw the names of the series, each after its colour, from the right end of the top."""
     marks, at = [], WIDTH - 16.0
-    for name, colour in reversed(entries.items()):
+    for name, colour in reversed(list(entries.items())):
         at -= 7.5 * len(name) + 26
         marks.append(f'<rect x="{at:.1f}" y="{TOP - 14}" width="10" height="10" fill="{colour}"/>')
         marks.append(label(at + 15, TOP - 5, name, "start"))

@@ -52,6 +52,12 @@ def account_digits(hit: str) -> bool:
     return 10 <= sum(letter.isdigit() for letter in hit) <= 14
 
 
+def no_span_of_years(hit: str) -> bool:
+    """1588-1234 is a number to call, 1592-1598 a war."""
+    first, last = (int(part) for part in hit.split("-"))
+    return not 0 < last - first <= 150
+
+
 def anything(hit: str) -> bool:
     return True
 
@@ -59,6 +65,7 @@ def anything(hit: str) -> bool:
 CHECKS: Mapping[str, Callable[[str], bool]] = {
     "resident_number_date": resident_number_date,
     "account_digits": account_digits,
+    "no_span_of_years": no_span_of_years,
     "": anything,
 }
 
@@ -88,13 +95,19 @@ def countries_with_rules(countries: Iterable[str]) -> tuple[str, ...]:
 
 
 def mask(text: str, country: str) -> tuple[str, dict[str, int]]:
-    """Return the masked text and how many identifiers of each kind were replaced."""
-    hits = settle(find(text, rules(country)))
-    pieces, at = [], 0
-    for hit in hits:
-        pieces += [text[at : hit.start], TOKENS[hit.kind]]
-        at = hit.end
-    return "".join([*pieces, text[at:]]), dict(sorted(Counter(hit.kind for hit in hits).items()))
+    """Return the masked text and how many identifiers of each kind were replaced.
+
+    A token is shorter than its number and so may bring a context word near enough: masking goes on until nothing is found.
+    """
+    total: Counter[str] = Counter()
+    while hits := settle(find(text, rules(country))):
+        pieces, at = [], 0
+        for hit in hits:
+            pieces += [text[at : hit.start], TOKENS[hit.kind]]
+            at = hit.end
+        text = "".join([*pieces, text[at:]])
+        total.update(hit.kind for hit in hits)
+    return text, dict(sorted(total.items()))
 
 
 def find(text: str, country_rules: tuple[Rule, ...]) -> Iterator[Hit]:

@@ -83,7 +83,7 @@ def neox(*, vocab_size: int, context: int, num_layers: int, width: int, num_head
         width=width,
         num_heads=num_heads,
         mlp_width=4 * width,
-        rotary_fraction=rotary_dims * num_heads / width,
+        rotary_fraction=rotary_dims * num_heads / max(1, width),
         rotary_base=10_000.0,
         layer_norm_eps=1e-5,
         parallel_residual=True,

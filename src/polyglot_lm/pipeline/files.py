@@ -63,6 +63,8 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object of ours; raises CorruptFileError when it is not one."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CorruptFileError(path, "missing") from error
     except ValueError as error:
         raise CorruptFileError(path, f"no JSON: {error}") from error
     if not isinstance(value, dict):

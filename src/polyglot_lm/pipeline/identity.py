@@ -12,6 +12,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
+ABSENT = "absent"
+
 
 @runtime_checkable
 class Identified(Protocol):
@@ -49,8 +51,12 @@ def fingerprint(identity: Any) -> str:
 
 
 def differences(old: Any, new: Any, where: str = "") -> list[tuple[str, Any, Any]]:
-    """List (field, old, new) for every leaf in which two canonical values differ; None stands for absent."""
+    """List (field, old, new) for every leaf in which two canonical values differ; ABSENT stands for no such field."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = dict.fromkeys([*old, *new])
-        return [row for key in keys for row in differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)]
-    return [] if old == new and type(old) is type(new) else [(where, old, new)]
+        return [
+            row
+            for key in keys
+            for row in differences(old.get(key, ABSENT), new.get(key, ABSENT), f"{where}.{key}" if where else key)
+        ]
+    return [] if fingerprint(old) == fingerprint(new) else [(where, old, new)]

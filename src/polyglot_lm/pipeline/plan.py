@@ -4,6 +4,7 @@
 names the fields that differ, following parents down to the first cause.
 """
 
+import glob
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ def why(step: Step, root: Path) -> list[str]:
 
 
 def show(value: Any) -> str:
-    text = "absent" if value is None else str(value)
+    text = str(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -62,7 +63,7 @@ def nearest_record(step: Step, root: Path) -> dict[str, Any] | None:
     """Return the record of the finished folder of the same name whose specification differs in the fewest fields."""
     folder = (root / step.name).parent
     records = []
-    for path in sorted(folder.glob(f"{Path(step.name).name}-????????/{RECORD}")):
+    for path in sorted(folder.glob(f"{glob.escape(Path(step.name).name)}-????????/{RECORD}")):
         record = read_record(path.parent)
         if record is not None and record["name"] == step.name:
             records.append(record)

@@ -54,7 +54,7 @@ class LineTask(Task):
             rate = self.done / (now - self.started)
             left = (self.total - self.done) / rate
             share = 100 * self.done / self.total
-            self.console.print(f"  {self.name}: {share:.0f} %, {rate:,.0f} {self.unit}/s, {left:.0f} s left {note}")
+            self.console.print(f"  {self.name}: {share:.0f} %, {rate:,.0f} {self.unit}/s, {left:.0f} s left {note}", markup=False)
 
 
 class Progress:
@@ -65,7 +65,7 @@ class Progress:
 
     def say(self, line: str) -> None:
         if self.console is not None:
-            self.console.print(line, highlight=False)
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def task(self, name: str, total: float, unit: str) -> Iterator[Task]:

@@ -85,9 +85,10 @@ def locked(step: Step, root: Path) -> Iterator[None]:
             raise
         raise UserError(f"{root} cannot be written ({error.strerror}); choose another --root") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"{root / step.address} is being written by another polyglot; wait for it to end") from error
         yield
-    except BlockingIOError as error:
-        raise UserError(f"{root / step.address} is being written by another polyglot; wait for it to end") from error
     finally:
         os.close(descriptor)

@@ -94,7 +94,7 @@ def quickstart(
             num_layers=layers,
             width=width,
             num_heads=heads,
-            rotary_dims=width // heads // 2,
+            rotary_dims=width // max(1, heads) // 2,
         ),
         optim=OptimConfig(
             optimizer=optimizer,

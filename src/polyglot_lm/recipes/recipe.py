@@ -8,6 +8,8 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import math
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -49,6 +51,9 @@ def build(name: str, settings: Iterable[str], known: Mapping[str, str]) -> Recip
         if key not in parameters:
             raise UserError(f"recipe {name!r} has no parameter {key!r}{suggestion(key, parameters)}")
         values[key] = parse(key, text, hints[key])
+    missing = [key for key, found in parameters.items() if found.default is found.empty and key not in values]
+    if missing:
+        raise UserError(f"recipe {name!r} needs {missing[0]!r}; write --set {missing[0]}=VALUE")
     try:
         return function(**values)
     except ValueError as error:  # a bound that a configuration checks; its message names value and fix
@@ -69,16 +74,19 @@ def find(name: str, known: Mapping[str, str]) -> RecipeFunction:
     try:
         module = load_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
         function: RecipeFunction = getattr(module, attribute)
-    except (ImportError, AttributeError, FileNotFoundError) as error:
+    except (ImportError, AttributeError, FileNotFoundError, ValueError) as error:
         raise UserError(f"recipe {name!r} cannot be loaded ({error}); check the path and the function's name") from error
+    if not callable(function):
+        raise UserError(f"recipe {name!r} cannot be loaded ({attribute} is no function); check the function's name")
     return function
 
 
 def load_file(path: Path) -> types.ModuleType:
-    specification = importlib.util.spec_from_file_location(path.stem, path)
+    specification = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
     if specification is None or specification.loader is None or not path.exists():
         raise FileNotFoundError(f"no file {path}")
     module = importlib.util.module_from_spec(specification)
+    sys.modules[module.__name__] = module  # dataclasses look their module up there
     specification.loader.exec_module(module)
     return module
 
@@ -93,10 +101,13 @@ def parse(key: str, text: str, hint: Any) -> Any:
         return text
     if hint is int or hint is float:
         try:
-            return hint(text.replace("_", ""))
+            value = hint(text.replace("_", ""))
         except ValueError:
             kind = "a whole number" if hint is int else "a number"
             raise UserError(f"{key} is {text!r}; it must be {kind}") from None
+        if not math.isfinite(value):
+            raise UserError(f"{key} is {text!r}; it must be finite")
+        return value
     if hint is bool:
         if text not in ("true", "false"):
             raise UserError(f"{key} is {text!r}; it must be true or false")

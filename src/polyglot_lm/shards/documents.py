@@ -7,6 +7,7 @@
 Readers name the columns they need. Bytes are equal for equal input (one writer, fixed row groups, zstd).
 """
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -71,8 +72,12 @@ class DocumentWriter:
         self.pending = []
 
     def __exit__(self, *failure: Any) -> None:
-        if self.pending and failure[0] is None:
-            self.flush()
+        try:
+            if self.pending and failure[0] is None:
+                self.flush()
+        except BaseException:
+            self.stack.__exit__(*sys.exc_info())
+            raise
         self.stack.__exit__(*failure)
 
 
@@ -93,6 +98,9 @@ def read_documents(folder: Path, columns: Sequence[str], split: str | None = Non
 def read_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            missing = [name for name in columns if name not in file.schema_arrow.names]
+            if missing:
+                raise CorruptFileError(path, f"no column {missing[0]!r}")
             yield from file.iter_batches(batch_size=ROWS_PER_GROUP, columns=columns)
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, FileNotFoundError):

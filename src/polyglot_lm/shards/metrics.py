@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from polyglot_lm.pipeline import atomic_text
+
 METRICS_FILE = "metrics.jsonl"
 
 
@@ -18,7 +20,8 @@ class Metrics:
         self.path, self.writes = folder / METRICS_FILE, writes
         self.lines = [line for line in read_metrics(folder) if line["step"] <= until_step]
         if writes:
-            self.path.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
+            with atomic_text(self.path) as file:
+                file.writelines(json.dumps(line) + "\n" for line in self.lines)
 
     def write(self, **line: Any) -> None:
         self.lines.append(line)
@@ -34,5 +37,5 @@ class Metrics:
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """Return the lines of a training folder; one that was torn by a kill is left out."""
     path = folder / METRICS_FILE
-    found = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line) for line in found if line.endswith("}")]
+    found = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in found if line.endswith("\n")]
