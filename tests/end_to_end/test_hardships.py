@@ -9,7 +9,7 @@ import pytest
 from conftest import tiny_texts
 
 POLYGLOT = [sys.executable, "-m", "polyglot_lm.cli", "run", "quickstart"]
-TINY = "vocab_size=512 width=32 layers=2 heads=2 context=64 steps=20 batch_windows=4 languages=ko,en".split()
+TINY = "vocab_size=384 width=32 layers=2 heads=2 context=64 steps=20 batch_windows=4 languages=ko,en".split()
 
 
 def run(root: Path, *settings: str) -> subprocess.CompletedProcess[str]:

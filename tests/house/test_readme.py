@@ -29,7 +29,10 @@ def polyglot(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]
     """Run a command with a tiny model: sizes go before the command's own settings, which then win."""
     if words[0] in RECIPE_VERBS:
         small = [part for setting in TINY for part in ("--set", setting)]
-        words = [*words[:2], *small, *(re.sub(r"steps=\d+", "steps=31", word) for word in words[2:])]
+        own = [
+            re.sub(r"^width=.*", "width=64", re.sub(r"^layers=.*", "layers=3", re.sub(r"^steps=.*", "steps=31", w))) for w in words
+        ]
+        words = [*words[:2], *small, *own[2:]]
     return subprocess.run(
         [sys.executable, "-m", "polyglot_lm.cli", *words], cwd=folder, capture_output=True, text=True, check=False
     )

@@ -74,11 +74,14 @@ SOURCES = st.lists(st.tuples(st.floats(0.01, 1), st.floats(0.2, 5)), min_size=1,
 @given(SOURCES, st.integers(1, 120))
 @example([(0.02, 1.0), (0.02, 1.0), (0.96, 1.0)], 40)  # two small sources must not delay a large one
 @example([(0.05, 5.0), (0.05, 5.0), (0.9, 1.0)], 120)
-def test_amounts_are_within_one_window_of_the_shares_at_every_moment(
-    datasets: dict[str, TokenDataset], sources: list[tuple[float, float]], num_windows: int
+def test_amounts_stay_within_harmonic_number_windows_of_the_shares(
+    # eight sources: 2.7 windows; random search over mixtures found 1.74
+    datasets: dict[str, TokenDataset],
+    sources: list[tuple[float, float]],
+    num_windows: int,
 ) -> None:
     sampler = sampler_over(datasets, [share for share, _ in sources], [held for _, held in sources])
-    window = max(sampler.window_amount.values())
+    window = max(sampler.window_amount.values()) * sum(1 / k for k in range(1, len(sources) + 1))
     for _ in range(num_windows):
         sampler.next_window()
         total = sum(sampler.amounts.values())

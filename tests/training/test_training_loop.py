@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import GOLDEN
 from tiny_training import LANGUAGES, MODEL, ONE_THREAD, PREMIUMS, Inputs, make_inputs, optim, schedule
 from torch.nn import functional as F
 
@@ -27,6 +28,7 @@ from polyglot_lm.training.loop import Run, train
 from polyglot_lm.training.optim import OptimConfig, build_optimizers, rate_factor
 from polyglot_lm.training.parallel import World, choose_device
 
+TOLERANCE = {"adamw": 1e-4, "muon": 2e-3}  # seen between AVX2 and AVX-512: 5e-5 and 3e-4
 ALONE = World(rank=0, size=1, device=torch.device("cpu"))
 
 
@@ -119,7 +121,15 @@ def test_twenty_losses_stay_what_they_are(
     for name, values in found.items():
         assert values[0] == pytest.approx(math.log(384), abs=0.3), name
         assert values[-1] < values[0] - 1, name
-    golden("losses.json", {name: [f"{value:.4f}" for value in values] for name, values in found.items()})
+    golden("losses.json", {name: settled(name, values) for name, values in found.items()})
+
+
+def settled(name: str, values: list[float]) -> list[str]:
+    """Return the golden losses where `values` differ from them as processors do (Muon computes in bf16), else `values`."""
+    path = GOLDEN / "losses.json"
+    known = read_json(path)[name] if path.exists() else []
+    same = len(known) == len(values) and all(abs(float(k) - v) < TOLERANCE[name] for k, v in zip(known, values, strict=True))
+    return known if same else [f"{value:.4f}" for value in values]
 
 
 def test_bf16_losses_are_near_those_of_fp32(tmp_path: Path, inputs: Inputs, every_loss: None) -> None:

@@ -80,8 +80,11 @@ def spread(places: Mapping[str, float], gap: float = 14) -> dict[str, float]:
     at = -math.inf
     for name, place in sorted(places.items(), key=lambda item: item[1]):
         at = moved[name] = max(place, at + gap)
-    excess = max(0.0, at - (HEIGHT - BOTTOM))
-    return {name: place - excess for name, place in moved.items()}
+    limit = float(HEIGHT - BOTTOM)
+    for name in reversed(list(moved)):
+        moved[name] = min(moved[name], limit)
+        limit = moved[name] - gap
+    return moved
 
 
 def grid(y: Axis, right: float = WIDTH - RIGHT) -> str:

@@ -13,13 +13,12 @@ from typing import Any
 from polyglot_lm.evaluation.charts import bar_chart, line_chart
 from polyglot_lm.evaluation.heldout import HELDOUT_FILE
 from polyglot_lm.evaluation.references import REFERENCES_FILE
-from polyglot_lm.evaluation.table import SUMMARY_FILE
+from polyglot_lm.evaluation.table import SUMMARY_FILE, UNIT_NAMES
 from polyglot_lm.mixture import MIXTURE_FILE, epochs
 from polyglot_lm.pipeline import Counters, atomic_text, read_json, read_record, stage, write_json
 from polyglot_lm.shards import read_metrics
 
 PAGE_FILE = "report.html"
-UNIT_NAMES = {"english_bytes": "English-equivalent bytes", "bytes": "UTF-8 bytes", "tokens": "tokens"}
 TABLE_NOTE = (
     "share: of the reading, in English-equivalent bytes. bits/B: the model on held-out text. "
     "kbit: its total for the held-out documents that are parallel in all languages."
@@ -122,7 +121,7 @@ def page(summary: Mapping[str, Any], metrics: list[dict[str, Any]], names: Mappi
     sections = [
         f"<p>{summary['parameters']:,} parameters, {summary['tokens']:,} tokens read in {summary['steps']:,} steps; the languages "
         f"share the reading by {UNIT_NAMES[summary['unit']]}. Smallest margin over the references: "
-        f"<b>{summary['worst_margin']:.3f}</b> ({rows[summary['worst_margin_language']]['name']}).</p>",
+        f"<b>{summary['worst_margin']:.3f}</b> ({html.escape(rows[summary['worst_margin_language']]['name'])}).</p>",
         "<h2>Languages</h2>" + table(rows) + f'<p class="note">{TABLE_NOTE}</p>',
         "<h2>Held-out bits per byte, against two references on the same text</h2>"
         + reference_chart(rows)

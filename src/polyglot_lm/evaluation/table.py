@@ -8,6 +8,7 @@ from rich.table import Table
 from polyglot_lm.pipeline import read_json
 
 SUMMARY_FILE = "summary.json"
+UNIT_NAMES = {"english_bytes": "English-equivalent bytes", "bytes": "UTF-8 bytes", "tokens": "tokens"}
 CAPTION = (
     "tok/B: tokens per byte. share: of the reading, in English-equivalent bytes. model, xz -9, ord-0: bits per held-out byte. "
     "kbit: the model's total for held-out documents that are parallel in all languages."

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from polyglot_lm.mixture.policies import UNITS, Shares, Uniform, Unit
-from polyglot_lm.pipeline import Counters, read_json, stage, write_json
+from polyglot_lm.pipeline import Counters, UserError, read_json, stage, write_json
 from polyglot_lm.shards import TokenDataset
 
 MIXTURE_FILE = "mixture.json"
@@ -19,6 +19,8 @@ MIXTURE_FILE = "mixture.json"
 def plan_mixture(out: Path, *, tokens: Mapping[str, Path], policy: Uniform, seed: int) -> Counters:
     """Write the shares of the policy over the sources; raises CorruptFileError for a damaged shard."""
     datasets = {name: TokenDataset(folder) for name, folder in tokens.items()}
+    if empty := [name for name, dataset in datasets.items() if not len(dataset)]:
+        raise UserError(f"sources {empty} have no documents; check their names and filters")
     for dataset in datasets.values():
         dataset.verify()
     per_token = {name: held_by_a_token(dataset.description) for name, dataset in datasets.items()}
@@ -51,6 +53,11 @@ def read_shares(mixture: Path) -> tuple[Shares, dict[str, float], int]:
     read = read_json(mixture / MIXTURE_FILE)
     shares = Shares(unit=read["unit"], values=read["shares"])
     return shares, {name: held[shares.unit] for name, held in read["per_token"].items()}, read["seed"]
+
+
+def read_tokenizers(mixture: Path) -> set[str]:
+    """Return the hashes of the tokenizers that wrote the shards: one, unless something is wrong."""
+    return set(read_json(mixture / MIXTURE_FILE)["tokenizer"].values())
 
 
 def epochs(mixture: Path, total_tokens: int) -> dict[str, float]:

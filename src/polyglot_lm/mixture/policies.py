@@ -23,7 +23,7 @@ class Shares:
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
             raise ValueError(f"unit is {self.unit!r}; it must be one of {', '.join(UNITS)}")
-        if not self.values or min(self.values.values()) <= 0:
+        if not self.values or not all(value > 0 for value in self.values.values()):
             raise ValueError(f"shares are {dict(self.values)}; there must be one at least, each above 0")
         if abs(sum(self.values.values()) - 1) > 1e-9:
             raise ValueError(f"shares sum to {sum(self.values.values())}; they must sum to 1")

@@ -2,7 +2,7 @@
 
 Every (source, epoch) has a keyed permutation of its documents; these, one after another, are one endless stream of tokens, cut into
 windows of `context` tokens. The next window comes from the source with the largest deficit, that is, whose amount read lags
-most behind its share, both counted in the unit of the shares. So at every moment the realised shares are within one window
+most behind its share, both counted in the unit of the shares. So at every moment the realised shares are within a window or two
 of the planned ones, without a random draw.
 
 The order knows nothing of ranks, workers or micro-batches: a training step takes the next `n` windows, and a rank its part of them.
@@ -57,7 +57,7 @@ class Sampler:
         self.num_windows = 0
 
     def next_source(self) -> str:
-        """Name the source with the largest deficit at the end of the next window; ties fall to the first by name."""
+        """Name the source with the largest deficit; ties fall to the first by name."""
         total = sum(self.amounts.values())
         return max(sorted(self.datasets), key=lambda name: self.shares.values[name] * total - self.amounts[name])
 

@@ -25,7 +25,7 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.temperature < 0:
+        if not self.temperature >= 0:
             raise UserError(f"temperature is {self.temperature}; it must be 0 (greedy) or above")
         if self.top_k < 0:
             raise UserError(f"top_k is {self.top_k}; it must be 0 (all) or above")

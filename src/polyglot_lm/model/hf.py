@@ -4,7 +4,6 @@ Parameters differ by the prefix `gpt_neox.` alone; the configuration differs in 
 transformers 4 (`rotary_pct`, `rotary_emb_base`) and as transformers 5 (`rope_parameters`) read them, and either is understood.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -136,7 +135,7 @@ def load_hf(folder: Path) -> GPTNeoX:
 
 def weight_files(folder: Path) -> list[Path]:
     if (folder / WEIGHTS_INDEX).exists():
-        index = json.loads((folder / WEIGHTS_INDEX).read_text())
+        index = read_json(folder / WEIGHTS_INDEX)
         return [folder / name for name in sorted(set(index["weight_map"].values()))]
     if not (folder / WEIGHTS).exists():
         raise UserError(f"no {WEIGHTS} in {str(folder)!r}; give the folder of an exported model")

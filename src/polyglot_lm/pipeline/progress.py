@@ -18,11 +18,11 @@ LOG_EVERY_SECONDS = 15.0
 
 
 class Task:
-    """A piece of work with a known size; `total` and `advance` are counted in `unit`."""
+    """A piece of work with a known size, of which an earlier attempt may have `done` a part; all counted in `unit`."""
 
-    def __init__(self, name: str, total: float, unit: str) -> None:
+    def __init__(self, name: str, total: float, unit: str, done: float) -> None:
         self.name, self.total, self.unit = name, total, unit
-        self.done = 0.0
+        self.done = self.begun = done
         self.started = time.monotonic()
 
     def advance(self, amount: float, note: str = "") -> None:
@@ -30,10 +30,10 @@ class Task:
 
 
 class BarTask(Task):
-    def __init__(self, name: str, total: float, unit: str, bars: "RichProgress") -> None:
-        super().__init__(name, total, unit)
+    def __init__(self, name: str, total: float, unit: str, done: float, bars: "RichProgress") -> None:
+        super().__init__(name, total, unit, done)
         self.bars = bars
-        self.row: TaskID = bars.add_task(name, total=total, unit=unit, note="")
+        self.row: TaskID = bars.add_task(name, total=total, completed=int(done), unit=unit, note="")
 
     def advance(self, amount: float, note: str = "") -> None:
         super().advance(amount)
@@ -41,8 +41,8 @@ class BarTask(Task):
 
 
 class LineTask(Task):
-    def __init__(self, name: str, total: float, unit: str, console: "Console") -> None:
-        super().__init__(name, total, unit)
+    def __init__(self, name: str, total: float, unit: str, done: float, console: "Console") -> None:
+        super().__init__(name, total, unit, done)
         self.console = console
         self.logged = self.started
 
@@ -51,7 +51,7 @@ class LineTask(Task):
         now = time.monotonic()
         if now - self.logged >= LOG_EVERY_SECONDS and self.done < self.total:
             self.logged = now
-            rate = self.done / (now - self.started)
+            rate = (self.done - self.begun) / (now - self.started)
             left = (self.total - self.done) / rate
             share = 100 * self.done / self.total
             self.console.print(f"  {self.name}: {share:.0f} %, {rate:,.0f} {self.unit}/s, {left:.0f} s left {note}", markup=False)
@@ -68,15 +68,15 @@ class Progress:
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
-    def task(self, name: str, total: float, unit: str) -> Iterator[Task]:
+    def task(self, name: str, total: float, unit: str, done: float = 0.0) -> Iterator[Task]:
         """Open a task; it disappears from the terminal when the block ends."""
         if self.console is None:
-            yield Task(name, total, unit)
+            yield Task(name, total, unit, done)
         elif self.console.is_terminal:
             with rich_bars(self.console) as bars:
-                yield BarTask(name, total, unit, bars)
+                yield BarTask(name, total, unit, done, bars)
         else:
-            yield LineTask(name, total, unit, self.console)
+            yield LineTask(name, total, unit, done, self.console)
 
 
 def rich_bars(console: "Console") -> "RichProgress":

@@ -106,6 +106,8 @@ def run_under_torchrun(call: Call, runtime: Runtime) -> Counters:
         order.write_bytes(pickle.dumps((call.stage.reference, call.folder, dict(call.arguments), settings)))
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={runtime.processes}"]
         finished = subprocess.run([*command, "-m", "polyglot_lm.pipeline.rank", str(order), str(answer)], check=False)
-        if finished.returncode != 0:
-            raise UserError(f"torchrun ended with {finished.returncode} in {call.folder}; the reason is above, run again to resume")
-        return read_json(answer)
+        answered = read_json(answer) if answer.exists() else {}
+        if "counters" not in answered:
+            ended = f"torchrun ended with {finished.returncode} in {call.folder}; the reason is above, run again to resume"
+            raise UserError(answered.get("error", ended))
+        return dict(answered["counters"])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from polyglot_lm.evaluation.table import SUMMARY_FILE
+from polyglot_lm.evaluation.table import SUMMARY_FILE, UNIT_NAMES
 from polyglot_lm.pipeline import read_json, read_record
 
 
@@ -19,8 +19,8 @@ def model_card(title: str, names: Mapping[str, str], training: Path, report: Pat
             *front_matter(names),
             f"# {title}",
             "",
-            f"A GPT-NeoX language model of {', '.join(names.values())}, trained with Polyglot so that every language gets the same "
-            "content, counted in English-equivalent bytes (UTF-8 bytes ÷ byte premium).",
+            f"A GPT-NeoX language model of {', '.join(names.values())}, trained with Polyglot; the languages share the reading by "
+            f"{UNIT_NAMES[summary['unit']]} (see the table of shares).",
             "",
             *model_section(summary, arguments["model"]),
             *training_section(summary, arguments),

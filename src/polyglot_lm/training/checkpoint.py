@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
@@ -40,7 +41,7 @@ def save_checkpoint(folder: Path, model: GPTNeoX, optimizers: Sequence[Optimizer
     temporary = folder / f".{final.name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, temporary / MODEL)
+    save_file({name: parameter.detach().contiguous() for name, parameter in model.named_parameters()}, temporary / MODEL)
     save_file(optimizer_tensors(optimizers), temporary / OPTIMIZER)
     for name in (MODEL, OPTIMIZER):
         sync_file(temporary / name)
@@ -66,7 +67,10 @@ def latest_checkpoint(folder: Path) -> Path | None:
 def load_checkpoint(checkpoint: Path, model: GPTNeoX, optimizers: Sequence[Optimizer]) -> TrainingState:
     """Fill model and optimizers; raises CorruptFileError naming the file whose checksum is wrong."""
     read = verified_state(checkpoint)
-    model.load_state_dict(load_file(checkpoint / MODEL))
+    saved = load_file(checkpoint / MODEL)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():  # a tied head is there once
+            parameter.copy_(saved[name])
     tensors = load_file(checkpoint / OPTIMIZER)
     for number, optimizer in enumerate(optimizers):
         description = optimizer.state_dict()

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from polyglot_lm.mixture import Sampler, read_shares
+from polyglot_lm.mixture import Sampler, read_shares, read_tokenizers
 from polyglot_lm.model.config import ModelConfig
 from polyglot_lm.model.hf import MODEL_FOLDER, save_hf
 from polyglot_lm.model.score import document_bits
@@ -71,10 +71,10 @@ def train(
         if training.batch_windows % world.size:
             raise UserError(f"batch_windows is {training.batch_windows}; {world.size} processes must divide it evenly")
         run = Run.begin(out, mixture, tokens, model, optim, training, world)
-        control = Control.read(corpora, tokenizer)
+        control = Control.read(corpora, tokenizer, expected=read_tokenizers(mixture))
         tokens_a_step = training.batch_windows * model.context
-        with runtime.progress.task("training", total=training.steps * tokens_a_step, unit="tok") as task:
-            task.advance(run.step * tokens_a_step)
+        total, done = training.steps * tokens_a_step, run.step * tokens_a_step
+        with runtime.progress.task("training", total=total, unit="tok", done=done) as task:
             run.to_the_end(control, task, runtime.checkpoint_seconds)
         if world.first:
             save_hf(run.network, out / MODEL_FOLDER, end_id=control.end_id)
@@ -149,7 +149,7 @@ class Run:
                 bits = control.bits_per_byte(self.network) if self.world.first else {}
                 self.metrics.write(step=self.step, control_bits_per_byte=bits)
             task.advance(self.config.batch_windows * self.sampler.context, f"loss {float(loss):.3f}")
-            if last or time.monotonic() - saved > checkpoint_seconds:
+            if last or self.world.agreed(wish=time.monotonic() - saved > checkpoint_seconds):
                 self.save()
                 saved = time.monotonic()
 
@@ -198,8 +198,11 @@ class Control:
     end_id: int
 
     @classmethod
-    def read(cls, corpora: Mapping[str, Path], tokenizer: Path) -> "Control":
+    def read(cls, corpora: Mapping[str, Path], tokenizer: Path, expected: set[str]) -> "Control":
+        """Encode the control text; raises UserError when the shards were written with another tokenizer."""
         loaded = Tokenizer(tokenizer)
+        if expected != {loaded.hash}:
+            raise UserError(f"the token shards were not encoded with {tokenizer}; encode them with it, or name theirs")
         texts = {
             language: [row["text"] for row in read_documents(folder, ("text",), "control")] for language, folder in corpora.items()
         }

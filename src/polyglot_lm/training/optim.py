@@ -36,6 +36,9 @@ class OptimConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
         if not 0 <= self.decay_fraction <= 1:
             raise ValueError(f"decay_fraction is {self.decay_fraction}; it must lie between 0 and 1")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1")
         if self.warmup_steps < 0 or self.weight_decay < 0:
             raise ValueError(f"warmup_steps {self.warmup_steps} and weight_decay {self.weight_decay} must be at least 0")
 

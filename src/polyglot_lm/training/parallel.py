@@ -48,6 +48,13 @@ class World:
             distributed.all_reduce(value)
         return value
 
+    def agreed(self, *, wish: bool) -> bool:
+        """Return what the first rank wishes: clocks differ, and all must save at the same step."""
+        flag = torch.tensor([wish], dtype=torch.int64, device=self.device)
+        if self.size > 1:
+            distributed.broadcast(flag, src=0)
+        return bool(flag)
+
     def wait(self) -> None:
         if self.size > 1:
             distributed.barrier()
