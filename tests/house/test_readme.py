@@ -13,6 +13,7 @@ from conftest import tiny_texts
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 TINY = "vocab_size=1024 width=32 layers=2 heads=2 context=64 steps=30 batch_windows=4".split()
+SMALLER = {"width": "width=64", "layers": "layers=3", "steps": "steps=31"}
 RECIPE_VERBS = ("run", "plan", "why")
 
 
@@ -29,10 +30,10 @@ def polyglot(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]
     """Run a command with a tiny model: sizes go before the command's own settings, which then win."""
     if words[0] in RECIPE_VERBS:
         small = [part for setting in TINY for part in ("--set", setting)]
-        own = [
-            re.sub(r"^width=.*", "width=64", re.sub(r"^layers=.*", "layers=3", re.sub(r"^steps=.*", "steps=31", w))) for w in words
-        ]
-        words = [*words[:2], *small, *own[2:]]
+        own = [re.sub(r"^(width|layers|steps)=.*", lambda found: SMALLER[found[1]], word) for word in words[2:]]
+        if any(word.startswith("source=") for word in own):
+            own += ["--set", "vocab_size=384"]  # `my_text` has few words
+        words = [*words[:2], *small, *own]
     return subprocess.run(
         [sys.executable, "-m", "polyglot_lm.cli", *words], cwd=folder, capture_output=True, text=True, check=False
     )
