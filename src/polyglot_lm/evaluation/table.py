@@ -9,9 +9,9 @@ from polyglot_lm.pipeline import read_json
 
 SUMMARY_FILE = "summary.json"
 UNIT_NAMES = {"english_bytes": "English-equivalent bytes", "bytes": "UTF-8 bytes", "tokens": "tokens"}
-CAPTION = (
-    "tok/B: tokens per byte. share: of the reading, in English-equivalent bytes. model, xz -9, ord-0: bits per held-out byte. "
-    "kbit: the model's total for held-out documents that are parallel in all languages."
+LEGEND = (
+    "model, xz -9, ord-0: bits per held-out byte. tok/B: tokens per byte. share: of the reading, in\n"
+    "English-equivalent bytes. kbit: the model's total for held-out documents parallel in all languages."
 )
 
 
@@ -22,7 +22,7 @@ def read_summary(report: Path) -> dict[str, Any]:
 def summary_table(report: Path) -> Table:
     """Return the languages with what they got and what came of it; `report` is the folder of the balance report."""
     summary = read_summary(report)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), caption=CAPTION, caption_justify="left")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("language", no_wrap=True)
     for column in ("docs", "MB", "tok/B", "share", "model", "xz -9", "ord-0", "kbit"):
         table.add_column(column, justify="right", no_wrap=True)
