@@ -10,8 +10,9 @@ from polyglot_lm.pipeline import read_json
 SUMMARY_FILE = "summary.json"
 UNIT_NAMES = {"english_bytes": "English-equivalent bytes", "bytes": "UTF-8 bytes", "tokens": "tokens"}
 LEGEND = (
-    "model, xz -9, ord-0: bits per held-out byte. tok/B: tokens per byte. share: of the reading, in\n"
-    "English-equivalent bytes. kbit: the model's total for held-out documents parallel in all languages."
+    "model, xz -9, ord-0: bits per held-out byte. tok/B: tokens per byte.\n"
+    "share: of the reading, in English-equivalent bytes.\n"
+    "kbit: the model's total for held-out documents parallel in all languages."
 )
 
 
