@@ -43,45 +43,19 @@ def quickstart(
     seed: int = 1,
 ) -> Recipe:
     """`source_megabytes` bounds what is streamed of a hub data set, in each language; folders are read whole."""
-    # these modules import torch, which planning and --help must not wait for
-    from polyglot_lm.evaluation.heldout import evaluate_heldout
-    from polyglot_lm.evaluation.references import measure_references
-    from polyglot_lm.evaluation.report import balance_report
-    from polyglot_lm.release.export import export_hf
-    from polyglot_lm.training.loop import TrainingConfig, train
+    from polyglot_lm.training.loop import TrainingConfig, train  # imports torch, which --help must not wait for
     from polyglot_lm.training.optim import OptimConfig
 
     chosen = select(languages)
     check_vocab_size(vocab_size)
-    names = {language.code: language.name for language in chosen}
+    corpora = build_corpora(chosen, ingest_all(chosen, source, source_megabytes))
     premiums = {language.code: language.byte_premium for language in chosen}
-    documents = ingest_all(chosen, source, source_megabytes)
-    corpora = {
-        language.code: build_corpus.step(
-            f"corpus/{language.code}",
-            documents=(documents[language.code],),
-            code=language.code,
-            mask_countries=countries_with_rules(language.countries),
-            split=Split(key="quickstart", control=0.02, select=0.02, test=0.08),
-        )
-        for language in chosen
-    }
     tokenizer = train_tokenizer.step(
         "tokenizer", corpora=corpora, byte_premiums=premiums, vocab_size=vocab_size, max_english_bytes=10_000_000
     )
-    tokens = {
-        language.code: encode_corpus.step(
-            f"tokens/{language.code}/{source_name(source)}",
-            corpus=corpora[language.code],
-            tokenizer=tokenizer,
-            language=language.code,
-            source=source_name(source),
-            byte_premium=language.byte_premium,
-        )
-        for language in chosen
-    }
-    token_folders = {code: (step,) for code, step in tokens.items()}
+    tokens = encode_all(chosen, corpora, tokenizer, source_name(source))
     mixture = plan_mixture.step("mixture", tokens=tokens, policy=Uniform(unit="english_bytes"), seed=seed)
+    rotary_dims = width // max(1, heads) // 2
     training = train.step(
         "training",
         mixture=mixture,
@@ -89,12 +63,7 @@ def quickstart(
         tokenizer=tokenizer,
         corpora=corpora,
         model=neox(
-            vocab_size=vocab_size,
-            context=context,
-            num_layers=layers,
-            width=width,
-            num_heads=heads,
-            rotary_dims=width // max(1, heads) // 2,
+            vocab_size=vocab_size, context=context, num_layers=layers, width=width, num_heads=heads, rotary_dims=rotary_dims
         ),
         optim=OptimConfig(
             optimizer=optimizer,
@@ -111,22 +80,75 @@ def quickstart(
             steps=steps, batch_windows=batch_windows, precision="fp32", control_every=max(1, steps // 10), seed=seed
         ),
     )
+    return measure_and_release(chosen, corpora, tokens, tokenizer, mixture, training)
+
+
+def build_corpora(chosen: tuple[Language, ...], documents: Mapping[str, Step]) -> dict[str, Step]:
+    return {
+        language.code: build_corpus.step(
+            f"corpus/{language.code}",
+            documents=(documents[language.code],),
+            code=language.code,
+            mask_countries=countries_with_rules(language.countries),
+            split=Split(key="quickstart", control=0.02, select=0.02, test=0.08),
+        )
+        for language in chosen
+    }
+
+
+def encode_all(chosen: tuple[Language, ...], corpora: Mapping[str, Step], tokenizer: Step, source: str) -> dict[str, Step]:
+    return {
+        language.code: encode_corpus.step(
+            f"tokens/{language.code}/{source}",
+            corpus=corpora[language.code],
+            tokenizer=tokenizer,
+            language=language.code,
+            source=source,
+            byte_premium=language.byte_premium,
+        )
+        for language in chosen
+    }
+
+
+def measure_and_release(
+    chosen: tuple[Language, ...],
+    corpora: Mapping[str, Step],
+    tokens: Mapping[str, Step],
+    tokenizer: Step,
+    mixture: Step,
+    training: Step,
+) -> Recipe:
+    """Held-out bits against two references, the balance report, and the export with its card."""
+    from polyglot_lm.evaluation.heldout import evaluate_heldout
+    from polyglot_lm.evaluation.references import measure_references
+    from polyglot_lm.evaluation.report import balance_report
+    from polyglot_lm.release.export import export_hf
+
+    names = {language.code: language.name for language in chosen}
+    premiums = {language.code: language.byte_premium for language in chosen}
+    folders = {code: (step,) for code, step in tokens.items()}
     references = measure_references.step(
-        "references", corpora=corpora, tokens=token_folders, tokenizer=tokenizer, max_train_bytes=32_000_000
+        "references", corpora=corpora, tokens=folders, tokenizer=tokenizer, max_train_bytes=32_000_000
     )
     heldout = evaluate_heldout.step("heldout", model=training, tokenizer=tokenizer, corpora=corpora, byte_premiums=premiums)
     report = balance_report.step(
         "report",
         names=names,
         corpora=corpora,
-        tokens=token_folders,
+        tokens=folders,
         mixture=mixture,
         training=training,
         references=references,
         heldout=heldout,
     )
     export = export_hf.step(
-        "model", title="Polyglot quickstart", names=names, training=training, tokenizer=tokenizer, corpora=corpora, report=report
+        "model",
+        title="Polyglot quickstart",
+        names=names,
+        training=training,
+        tokenizer=tokenizer,
+        corpora=corpora,
+        report=report,
     )
     return Recipe(report=report, model=export)
 
