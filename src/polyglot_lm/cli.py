@@ -34,7 +34,7 @@ Root = Annotated[Path, typer.Option(help="Folder of all results.", envvar="POLYG
 
 def main() -> None:
     """Run the command line; the exit code is 2 for a mistake of the user's and 130 for Ctrl-C."""
-    # torch's OpenMP threads otherwise spin while they wait, and beside any other busy program training slows down fourfold
+    # torch's OpenMP threads otherwise spin while they wait, and beside any other busy program training crawls
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)

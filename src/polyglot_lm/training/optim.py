@@ -1,8 +1,8 @@
 """Optimizers, and the learning rate over time.
 
 Matrices of the blocks, embedding and head decay; biases and norms do not. `muon` moves the blocks' matrices along orthogonalised
-momentum (Jordan et al. 2024; torch.optim.Muon) and everything else by AdamW; in the few hundred steps of the quickstart it learns
-about twice as much a step. The schedule is warm-up, stable, decay (Hu et al. 2024, arXiv 2404.06395).
+momentum (Jordan et al. 2024; torch.optim.Muon) and everything else by AdamW; it learns more a step, which is what the short
+training of the quickstart needs. The schedule is warm-up, stable, decay (Hu et al. 2024, arXiv 2404.06395).
 """
 
 from dataclasses import dataclass
