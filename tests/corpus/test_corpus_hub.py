@@ -27,6 +27,12 @@ def test_an_address_is_filled_for_a_language(source: str, dataset: str, config: 
     assert canonical(found, "source") == {"dataset": dataset, "config": config, "revision": revision, "max_bytes": 5}
 
 
+@pytest.mark.parametrize(("code", "config"), [("zh", "cmn_Hani"), ("ko", "kor_Hang"), ("en", None)])
+def test_without_a_configuration_the_one_of_the_table_is_taken(code: str, config: str | None) -> None:
+    """FineWeb2 calls Chinese cmn_Hani, not by the script of our table, and has no English."""
+    assert hub_dataset("hub:HuggingFaceFW/fineweb-2@main", language(code), max_bytes=5).config == config
+
+
 @pytest.mark.parametrize("source", ["hub:", "hub:a/b@", "hub::config@main"])
 def test_what_is_no_address_is_said_in_a_sentence(source: str) -> None:
     with pytest.raises(UserError, match="is no hub address; write hub:OWNER/NAME:CONFIG@REVISION"):

@@ -82,7 +82,7 @@ def test_generate_streams_whole_characters(finished: Path) -> None:
 
 
 def test_ctrl_c_ends_with_130_and_one_sentence_and_the_next_run_continues(finished: Path, tmp_path: Path) -> None:
-    process = subprocess.Popen(command(tmp_path, *TINY, "languages=ko,th,en", "steps=4000"), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command(tmp_path, *TINY, "languages=ko,th,en", "steps=1500"), stderr=subprocess.PIPE, text=True)
     wait_for(tmp_path, "training-*/checkpoints/step-*/state.json")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
@@ -90,6 +90,10 @@ def test_ctrl_c_ends_with_130_and_one_sentence_and_the_next_run_continues(finish
     assert "Traceback" not in errors
     assert errors.splitlines()[-1].startswith("polyglot: interrupted")
     assert not list(tmp_path.glob("training-*/step.json"))
+    again = run(tmp_path, *TINY, "languages=ko,th,en", "steps=1500")
+    assert again.returncode == 0
+    assert "of 17 steps are done already" in again.stderr
+    assert list(tmp_path.glob("training-*/step.json"))
 
 
 def wait_for(root: Path, pattern: str, seconds: float = 120) -> None:

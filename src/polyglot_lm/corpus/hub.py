@@ -1,8 +1,9 @@
 """A data set on the Hugging Face hub as a source, streamed up to a byte budget.
 
 Written `hub:OWNER/NAME[:CONFIG][@REVISION]`; `{code}`, `{iso639_3}` and `{script}` in it are filled from the table of languages,
-as in `hub:wikimedia/wikipedia:20231101.{code}` or `hub:HuggingFaceFW/fineweb-2:{iso639_3}_{script}`. Without a revision the
-current commit is looked up once, when the recipe is built, and becomes part of the identity.
+as in `hub:wikimedia/wikipedia:20231101.{code}`. Without a configuration, the one that the table names for the language and the data
+set is taken (`hub:HuggingFaceFW/fineweb-2`). Without a revision the current commit is looked up once, when the recipe is built,
+and becomes part of the identity.
 """
 
 import re
@@ -67,7 +68,14 @@ def hub_dataset(source: str, language: Language, max_bytes: int) -> HubDataset:
     if found is None:
         raise UserError(f"source {source!r} is no hub address; write hub:OWNER/NAME:CONFIG@REVISION")
     revision = found["revision"] or current_revision(found["dataset"])
-    return HubDataset(dataset=found["dataset"], config=found["config"], revision=revision, max_bytes=max_bytes)
+    config = found["config"] or named_config(found["dataset"], language)
+    return HubDataset(dataset=found["dataset"], config=config, revision=revision, max_bytes=max_bytes)
+
+
+def named_config(dataset: str, language: Language) -> str | None:
+    """Return the configuration that the table of languages names for a data set, None where it names none."""
+    named = dict(source.split(":", 1) for source in language.sources)
+    return named.get(dataset)
 
 
 def current_revision(dataset: str) -> str:

@@ -107,7 +107,7 @@ def run_under_torchrun(call: Call, runtime: Runtime) -> Counters:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={runtime.processes}"]
         finished = subprocess.run([*command, "-m", "polyglot_lm.pipeline.rank", str(order), str(answer)], check=False)
         answered = read_json(answer) if answer.exists() else {}
-        if "counters" not in answered:
+        if finished.returncode != 0 or "counters" not in answered:
             ended = f"torchrun ended with {finished.returncode} in {call.folder}; the reason is above, run again to resume"
             raise UserError(answered.get("error", ended))
         return dict(answered["counters"])

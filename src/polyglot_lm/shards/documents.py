@@ -7,7 +7,6 @@
 Readers name the columns they need. Bytes are equal for equal input (one writer, fixed row groups, zstd).
 """
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -72,13 +71,11 @@ class DocumentWriter:
         self.pending = []
 
     def __exit__(self, *failure: Any) -> None:
-        try:
-            if self.pending and failure[0] is None:
+        if self.pending and failure[0] is None:
+            with self.stack:  # which must see it if this last write fails, to leave no file
                 self.flush()
-        except BaseException:
-            self.stack.__exit__(*sys.exc_info())
-            raise
-        self.stack.__exit__(*failure)
+        else:
+            self.stack.__exit__(*failure)
 
 
 def part_path(folder: Path, number: int) -> Path:

@@ -50,9 +50,10 @@ class World:
 
     def agreed(self, *, wish: bool) -> bool:
         """Return what the first rank wishes: clocks differ, and all must save at the same step."""
+        if self.size == 1:
+            return wish
         flag = torch.tensor([wish], dtype=torch.int64, device=self.device)
-        if self.size > 1:
-            distributed.broadcast(flag, src=0)
+        distributed.broadcast(flag, src=0)
         return bool(flag)
 
     def wait(self) -> None:
