@@ -1,141 +1,94 @@
-"""Documents of all sources of one language, in; its corpus, out: exact duplicates removed, personal information masked, split.
+"""Scored documents of one language and their fates, in; its corpus, out: decided, decontaminated, masked, split.
 
-Whole clusters of duplicates fall to one split, by a keyed hash of the cluster's smallest id. Ids of parallel documents are
-equal in every language (see `sources`), so a parallel document is held out in all languages or in none.
+    part-00000.parquet            clean documents: the text as training will see it, and every score
+    removed/part-00000.parquet    the others as they were read, with `reason`
+    masked/part-00000.parquet     where something was masked: document, place, kind and a keyed hash, never the text
+    hits/part-00000.parquet       n-grams of evaluation sets found: document, task, item
+
+The second and last time that the corpus reads its text. One task a part of the input; kept and removed add up to what was read.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import xxhash
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from polyglot_lm.corpus.deduplicate import DECISION_SCHEMA, decisions_path
 from polyglot_lm.masking import mask
-from polyglot_lm.pipeline import Counters, Runtime, UserError, stage
-from polyglot_lm.shards import REMOVED_SCHEMA, DocumentWriter, part_path, read_documents
-
-DOCUMENTS_PER_PART = 100_000
-COLUMNS = ("id", "text", "lang", "source", "url", "license", "num_bytes", "exact_key", "score_script_share", "score_language")
+from polyglot_lm.pipeline import Counters, Outcome, Runtime, UserError, run_tasks, stage
+from polyglot_lm.shards import DOCUMENT_SCHEMA, SCORE, DocumentWriter, part_path, read_columns
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Split:
-    """Shares of the documents held out, and the key of the hash that chooses them.
-
-    `control` is what a mixture controller may see, `select` is for choosing models, `test` for reporting alone.
-    """
-
-    key: str
-    control: float
-    select: float
-    test: float
-
-    def __post_init__(self) -> None:
-        shares = (self.control, self.select, self.test)
-        if min(shares) < 0 or sum(shares) >= 1:
-            raise ValueError(f"held-out shares are {shares}; each must be at least 0 and their sum below 1")
-
-    def of(self, cluster_id: str) -> str:
-        place = xxhash.xxh3_64_intdigest(f"{self.key}:{cluster_id}".encode()) / 2**64
-        for name in ("test", "select", "control"):
-            place -= getattr(self, name)
-            if place < 0:
-                return name
-        return "train"
-
-
-@dataclass(slots=True)
-class Cluster:
-    """Documents with the same exact key."""
-
-    id: str
-    size: int
-
-
-@stage(version=1)
+@stage(version=2, resumable=True)
 def build_corpus(
     out: Path,
     *,
     documents: tuple[Path, ...],
+    decisions: Path,
     code: str,
     mask_countries: tuple[str, ...],
-    split: Split,
     runtime: Runtime = Runtime(),
 ) -> Counters:
-    """Write the corpus of one language; raises UserError when a split that was asked for stays empty."""
-    clusters = find_clusters(documents)
+    """Write the corpus of one language; `decisions` is the folder of the group it was deduplicated in.
+
+    A language with nothing left makes an empty folder, which its first reader refuses.
+    """
+    tasks = list_tasks(out, documents, decisions, code, mask_countries)
     total: Counter[str] = Counter()
-    position = 0
-    rows = (row for folder in documents for row in read_documents(folder, COLUMNS))
-    with runtime.progress.task(f"corpus {code}", total=sum(c.size for c in clusters.values()), unit="documents") as task:
-        while part := write_part(out, position, rows, clusters, mask_countries, split):
-            total.update(part)
-            task.advance(part["documents_read"])
-            position += 1
-    check_splits(code, split, total, documents)
+    for manifest in run_tasks(runtime, out, build_part, tasks, label=f"corpus {code}", unit="parts"):
+        if manifest.lost is not None:
+            raise UserError(f"corpus {code} cannot be finished: {manifest.name}: {manifest.lost}; give fewer --workers")
+        total.update(manifest.counters)
     return dict(sorted(total.items()))
 
 
-def find_clusters(documents: tuple[Path, ...]) -> dict[str, Cluster]:
-    """Map each exact key to the smallest id that has it and their number."""
-    clusters: dict[str, Cluster] = {}
-    for folder in documents:
-        for row in read_documents(folder, ("id", "exact_key")):
-            cluster = clusters.setdefault(row["exact_key"], Cluster(row["id"], 0))
-            cluster.id = min(cluster.id, row["id"])
-            cluster.size += 1
-    return clusters
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """One part to write."""
+
+    number: int
+    documents: Path
+    decisions: Path
+    out: Path
+    mask_countries: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return part_path(self.out, self.number).stem
 
 
-def write_part(
-    out: Path,
-    number: int,
-    rows: Iterator[dict[str, Any]],
-    clusters: dict[str, Cluster],
-    mask_countries: tuple[str, ...],
-    split: Split,
-) -> Counter[str]:
-    """Write one part and what was removed on the way; an empty counter when no rows are left."""
-    total: Counter[str] = Counter()
-    with (
-        DocumentWriter(part_path(out, number)) as kept,
-        DocumentWriter(part_path(out / "removed", number), REMOVED_SCHEMA) as removed,
-    ):
-        for row in rows:
-            total["documents_read"] += 1
-            cluster = clusters[row["exact_key"]]
-            row |= {"cluster_id": cluster.id, "cluster_size": cluster.size}
-            if row["id"] != cluster.id:
-                removed.write({**row, "reason": "exact_duplicate"})
-                total["removed_exact_duplicate"] += 1
-                continue
-            row["text"], counts = mask_all(row["text"], mask_countries)
-            row |= {"num_bytes": len(row["text"].encode()), "pii_counts": list(counts.items())}
-            row["split"] = split.of(cluster.id)
-            kept.write(row)
-            total.update({f"pii_{kind}": count for kind, count in counts.items()})
-            total.update({"documents": 1, f"documents_{row['split']}": 1, f"bytes_{row['split']}": row["num_bytes"]})
-            if kept.num_rows == DOCUMENTS_PER_PART:
-                break
-    return total
+def list_tasks(
+    out: Path, documents: tuple[Path, ...], decisions: Path, code: str, mask_countries: tuple[str, ...]
+) -> list[Task]:
+    found = [
+        (part, decisions_path(decisions, code, source, part))
+        for source, folder in enumerate(documents)
+        for part in sorted(folder.glob("part-*.parquet"))
+    ]
+    return [
+        Task(number=number, documents=part, decisions=decided, out=out, mask_countries=mask_countries)
+        for number, (part, decided) in enumerate(found)
+    ]
 
 
-def mask_all(text: str, countries: tuple[str, ...]) -> tuple[str, dict[str, int]]:
-    counts: Counter[str] = Counter()
-    for country in countries:
-        text, found = mask(text, country)
-        counts.update(found)
-    return text, dict(sorted(counts.items()))
-
-
-def check_splits(code: str, split: Split, total: Counter[str], documents: tuple[Path, ...]) -> None:
-    wanted = ["train", *(name for name in ("control", "select", "test") if getattr(split, name) > 0)]
-    for name in wanted:
-        if not total[f"documents_{name}"]:
-            sources = ", ".join(str(folder) for folder in documents)
-            raise UserError(
-                f"language {code!r} has {total['documents']} documents after filtering, none of them for {name!r}; "
-                f"add text or loosen the filters (refused documents and reasons are in removed/ of {sources})"
-            )
+def build_part(task: Task) -> Outcome:
+    """Carry out one task; a function of its input alone, so a second attempt writes the same bytes."""
+    schema, removed_schema = schemas(task.documents)
+    files = [part_path(folder, task.number) for folder in (task.out, task.out / "removed")]
+    counters: Counter[str] = Counter()
+    with DocumentWriter(files[0], schema) as kept, DocumentWriter(files[1], removed_schema) as removed:
+        batches = zip(
+            read_columns(task.documents, [name for name in schema.names if name not in ADDED]),
+            read_columns(task.decisions, DECISION_SCHEMA.names),
+            strict=True,
+        )
+        for documents, decided in batches:
+            table = pa.table({**columns_of(documents), **columns_of(decided)})
+            stays = pa.compute.is_null(table["reason"])
+            kept.write_table(clean(table.filter(stays), task, counters).select(schema.names).cast(schema))
+            refuse(table.filter(pa.compute.invert(stays)), removed, removed_schema, counters)
+    return Outcome(files=files, counters=counters)

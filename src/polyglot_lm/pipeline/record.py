@@ -39,17 +39,29 @@ class Meter:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
+RUNNING: list[Meter] = []  # the innermost last; each start resets the kernel's mark, so it must be noted for the outer ones
+
+
 @contextmanager
 def metered() -> Iterator[Meter]:
     meter = Meter()
+    note_peak()
     reset_peak_memory()
+    RUNNING.append(meter)
     wall, cpu = time.perf_counter(), cpu_seconds()
     try:
         yield meter
     finally:
         meter.wall_seconds = time.perf_counter() - wall
         meter.cpu_seconds = cpu_seconds() - cpu
-        meter.peak_bytes = peak_memory_bytes()
+        note_peak()
+        RUNNING.remove(meter)
+
+
+def note_peak() -> None:
+    peak = peak_memory_bytes()
+    for meter in RUNNING:
+        meter.peak_bytes = max(meter.peak_bytes, peak)
 
 
 def cpu_seconds() -> float:

@@ -1,11 +1,15 @@
 """Documents and tokens on disk: write, read, verify."""
 
 from polyglot_lm.shards.documents import (
+    DOCUMENT_SCHEMA,
     QUARANTINE_SCHEMA,
     REMOVED_SCHEMA,
+    SCORE,
     SPLITS,
     DocumentWriter,
+    count_documents,
     part_path,
+    read_columns,
     read_documents,
     texts,
 )
@@ -13,16 +17,20 @@ from polyglot_lm.shards.metrics import METRICS_FILE, Metrics, read_metrics
 from polyglot_lm.shards.tokens import EncodedDocument, TokenDataset, Tokens, write_tokens
 
 __all__ = [
+    "DOCUMENT_SCHEMA",
     "METRICS_FILE",
     "QUARANTINE_SCHEMA",
     "REMOVED_SCHEMA",
+    "SCORE",
     "SPLITS",
     "DocumentWriter",
     "EncodedDocument",
     "Metrics",
     "TokenDataset",
     "Tokens",
+    "count_documents",
     "part_path",
+    "read_columns",
     "read_documents",
     "read_metrics",
     "texts",
