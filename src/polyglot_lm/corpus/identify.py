@@ -39,8 +39,9 @@ SIGNATURE_FLOOR = 0.01  # less says no more than this: a heading or a list of na
 FEW_SIGNATURES = 0.15  # above it the marker characters are not asked
 WORDS_TRUST = 0.5  # the most that function words weigh beside CLD2
 PROSE_DENSITY = 0.15  # of function words among words; in running text 0.25-0.45, in code and lists near 0
-MARKER_ODDS = 1.0  # log-odds that one marker adds
+MARKER_ODDS = 3.0  # log-odds that one marker adds
 SHARE_ODDS = 2.5  # log-odds that CLD2's difference of shares adds, from 0.92 right on single sentences
+GUEST_ODDS = 0.5  # of a guest language against any other: it must have two thirds of a text
 SURE = 0.5  # of being written in scripts of its own; below it the text is read
 DOUBTED_BYTES = 10  # CLD2 says little of a text this short: half of it counts as undetermined
 UNDETERMINED = "und"  # ISO 639-2 for undetermined
@@ -58,6 +59,7 @@ class Profile:
     signature: tuple[str, ...]
     rivals: tuple[str, ...]
     byte_premium: float
+    guest: bool
     common: frozenset[str] = field(repr=False)
     markers: frozenset[str] = field(repr=False)
 
@@ -95,6 +97,7 @@ def profiles() -> tuple[Profile, ...]:
             signature=entry.signature,
             rivals=entry.rivals,
             byte_premium=entry.byte_premium,
+            guest=words(code).guest,
             common=words(code).common,
             markers=words(code).markers,
         )
@@ -139,6 +142,7 @@ class Identifier:
         self.letters = self.columns([family.scripts for family in self.families])
         self.signatures = self.columns([family.signature for family in self.families])
         self.weights = np.array([family.letter_weight for family in self.families])
+        self.guests = {profile.code for profile in known if profile.guest}
         self.relatives = relatives([profile for profile in known if profile.rivals])
         self.common = one_owner({codes: common for codes, (common, _) in self.relatives.items()})
         self.markers = one_owner({code: found for _, markers in self.relatives.values() for code, found in markers.items()})
@@ -204,7 +208,9 @@ class Identifier:
                 difference = shares.get(one, 0.0) - shares.get(other, 0.0)
                 one_share = logistic(MARKER_ODDS * (marks[one] - marks[other]) + SHARE_ODDS * difference)
                 scores |= {one: mass * one_share, other: mass * (1 - one_share)}
-        return scores
+        scores |= {code: GUEST_ODDS * scores[code] for code in self.guests & scores.keys()}
+        total = sum(scores.values())
+        return {code: score / total for code, score in scores.items()}
 
 
 def families(owners: Sequence[Profile]) -> tuple[Family, ...]:
