@@ -31,7 +31,7 @@ Counts = np.ndarray[Any, np.dtype[Any]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 SCRIPTS = (*SCRIPT_RANGES, "other")
-LOOK_CHARS = 2000  # per document: its beginning and its middle, half each
+LOOK_CHARS = 1000  # per document: its beginning and its middle, half each
 LOOK_SIGNS = 1000  # for marker characters of scripts without spaces
 GUEST_SHARE = 0.25  # of the letters, weighed as English ones, in a script that is the language's own
 SIGNATURE_SHARE = 0.05  # kana among kana and Han: Chinese documents have up to 0.002, Japanese 0.13 and more
@@ -193,15 +193,17 @@ class Identifier:
         """Return the share of each language by CLD2, function words and, between relatives, marker words; the sum is 1."""
         prose = prose_of(look(text))
         shares = cld2_shares(prose)
-        lower = prose.lower().split()
-        hits = Counter(map(self.common.get, lower))
+        found = prose.split()
+        hits = Counter(map(self.common.get, found))
         del hits[None]
         num_hits = hits.total()
-        trust = WORDS_TRUST * min(1.0, num_hits / PROSE_DENSITY / max(1, len(lower)))
+        trust = WORDS_TRUST * min(1.0, num_hits / PROSE_DENSITY / max(1, len(found)))
         scores = {code: (1 - trust) * share for code, share in shares.items()}
-        marks = Counter(map(self.markers.get, set(lower)))
+        marks = Counter(self.markers[word] for word in self.markers.keys() & set(found))
         for codes in self.relatives:
             mass = sum(scores.get(code, 0.0) for code in codes) + trust * hits[codes] / max(1, num_hits)
+            if not mass:
+                continue
             scores |= dict.fromkeys(codes, mass)
             if len(codes) == 2:
                 one, other = codes
@@ -262,9 +264,10 @@ def look(text: str) -> str:
 
 
 def prose_of(text: str) -> str:
-    """Keep words: code, addresses and numbers (ASCII with anything but letters in it) go, as does what does not print."""
-    stripped = (word.strip(PUNCTUATION) for word in text.split())
-    line = " ".join(word for word in stripped if word.isalpha() or not word.isascii())
+    """Keep words, in lower case: code, addresses and numbers (ASCII with anything but letters in it) go, and what does not
+    print, which CLD2 refuses."""
+    stripped = [word.strip(PUNCTUATION) for word in text.lower().split()]
+    line = " ".join([word for word in stripped if word.isalpha() or not word.isascii()])
     return line if line.isprintable() else "".join(filter(str.isprintable, line))
 
 
@@ -273,12 +276,14 @@ def cld2_shares(text: str) -> dict[str, float]:
     import pycld2
 
     _, num_bytes, details = pycld2.detect(text, isPlainText=True, bestEffort=True)
-    trust = num_bytes / (num_bytes + DOUBTED_BYTES)
-    shares = Counter({UNDETERMINED: 1.0})
-    for _, code, percent, _ in details:
-        shares[CODES.get(code, code)] += trust * percent / 100
-        shares[UNDETERMINED] -= trust * percent / 100
-    return dict(shares)
+    trust = num_bytes / (num_bytes + DOUBTED_BYTES) / 100
+    shares = {UNDETERMINED: 1.0}
+    for _, name, percent, _ in details:
+        if percent:
+            code = CODES.get(name, name)
+            shares[code] = shares.get(code, 0.0) + trust * percent
+            shares[UNDETERMINED] -= trust * percent
+    return shares
 
 
 def logistic(odds: float) -> float:
