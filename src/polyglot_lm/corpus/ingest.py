@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from polyglot_lm.corpus.clean import Filters, Profile, document_id, exact_key, judge, normalize
-from polyglot_lm.corpus.sources import LocalFiles, RawDocument, Reader, Source, Unreadable, local_files
+from polyglot_lm.corpus.sources import Files, RawDocument, Reader, Source, Unreadable, files_of
 from polyglot_lm.pipeline import Counters, Runtime, stage
 from polyglot_lm.shards import QUARANTINE_SCHEMA, REMOVED_SCHEMA, DocumentWriter, part_path
 
@@ -34,7 +34,7 @@ class Task:
 def ingest(
     out: Path,
     *,
-    source: Path | LocalFiles | Source,
+    source: Path | Files | Source,
     source_name: str,
     license: str | None,
     profile: Profile,
@@ -45,7 +45,7 @@ def ingest(
 
     Counts documents read, kept, refused by reason, and unreadable. Raises UserError for a file that cannot be read.
     """
-    read = local_files(source, profile.code, name=source_name) if isinstance(source, Path) else source
+    read = files_of(source, profile.code, name=source_name) if isinstance(source, Path) else source
     make = functools.partial(Task, out=out, source=source_name, license=license, profile=profile, filters=filters)
     tasks = [make(number=number, reader=reader) for number, reader in enumerate(read.tasks())]
     total: Counter[str] = Counter()
