@@ -11,10 +11,12 @@ its reader counts it.
 
 import os
 import sys
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -23,6 +25,7 @@ from polyglot_lm.pipeline import UserError
 BLOCK_BYTES = 1 << 20
 REMOTE_BLOCK_BYTES = 8 << 20  # one request to an object store: at 50 ms each, 160 MB/s
 COMPRESSED_BLOCK_BYTES = 1 << 16
+SETTLED_NS = 2_500_000_000
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "hf": "hub"}
 STAMPS = ("ETag", "etag", "blob_id", "md5Hash", "checksum", "version_id", "LastModified", "mtime", "updated", "created")
 
@@ -54,6 +57,11 @@ class File:
         address = self.address if self.is_remote else os.path.realpath(self.address)
         return f"{address}\0{self.size}\0{self.stamp}"
 
+    @property
+    def is_settled(self) -> bool:
+        """Say whether a later change must show in the stamp: not within the clock's tick of the last one (FAT: two seconds)."""
+        return self.is_remote or time.time_ns() - int(self.stamp.partition(":")[0]) > SETTLED_NS
+
 
 def local_file(place: Path, path: str) -> File:
     status = place.stat()
@@ -67,8 +75,8 @@ def local_stamp(status: os.stat_result) -> str:
 def remote_stamp(info: dict[str, Any]) -> str:
     """Return what tells two contents of one address apart; raises UserError where the store has nothing of the kind."""
     for name in STAMPS:
-        if info.get(name):
-            return str(info[name])
+        if value := info.get(name):
+            return str(value.timestamp() if isinstance(value, datetime) else value)  # some list the one and tell the other
     raise UserError(f"{info['name']} has neither checksum nor time of change, so it cannot be told from another; copy it here")
 
 

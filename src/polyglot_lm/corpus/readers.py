@@ -264,19 +264,20 @@ def paragraphs(file: File, start: int, stop: int | None, max_bytes: int) -> Iter
     at = begin = start
     pieces, held = list[bytes](), 0
     for line in lines(blocks(file, start, stop), max_bytes):
-        length = line if isinstance(line, int) else len(line)
-        content = line.removeprefix(BOM) if isinstance(line, bytes) and at == 0 else line
-        if isinstance(content, int) or content.strip():
-            if not held:
-                begin = at
+        content, length = (line, len(line)) if isinstance(line, bytes) else (b"", line)
+        if at == 0:
+            content = content.removeprefix(BOM)
+        if content.isspace() or (not content and length <= max_bytes):
+            if held:
+                yield begin, b"\n".join(pieces) if held <= max_bytes + 1 else held
+                pieces, held = [], 0
+        else:
+            begin = begin if held else at
             held += length + 1
-            if isinstance(content, bytes) and held <= max_bytes + 1:
+            if held <= max_bytes + 1:
                 pieces.append(content)
             else:
                 pieces.clear()
-        elif held:
-            yield begin, b"\n".join(pieces) if held <= max_bytes + 1 else held
-            pieces, held = [], 0
         at += length + 1
     if held:
         yield begin, b"\n".join(pieces) if held <= max_bytes + 1 else held

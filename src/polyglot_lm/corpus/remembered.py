@@ -20,10 +20,11 @@ TABLE = "CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, fact TEXT NOT N
 
 def remembered(key: str, compute: Callable[[], str]) -> str:
     """Return what was computed under this key before, or compute and remember it."""
-    fact = look_up(key)
+    short = xxhash.xxh3_128_hexdigest(key.encode(errors="surrogateescape"))
+    fact = look_up(short)
     if fact is None:
         fact = compute()
-        keep(key, fact)
+        keep(short, fact)
     return fact
 
 
@@ -41,7 +42,7 @@ def keep(key: str, fact: str) -> None:
 
 
 def checksum_of(key: str, fact: str) -> str:
-    return xxhash.xxh3_64_hexdigest(f"{key}\0{fact}".encode(errors="surrogateescape"))
+    return xxhash.xxh3_64_hexdigest(f"{key} {fact}".encode(errors="replace"))
 
 
 @contextlib.contextmanager

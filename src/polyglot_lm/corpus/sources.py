@@ -15,7 +15,7 @@ out alike get equal document ids, and fall to the same split.
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -42,6 +42,7 @@ from polyglot_lm.corpus.readers import (
     Record,
     RowGroups,
     Unreadable,
+    is_unicode,
     open_parquet,
     paragraphs,
     text_bytes,
@@ -129,9 +130,9 @@ READERS: dict[str, type[JsonLines] | type[Paragraphs] | type[RowGroups]] = {
 }
 
 
-def remembered_of(file: File, what: str, compute: Any) -> str:
-    if file.size < REMEMBERED_BYTES:
-        return str(compute())
+def remembered_of(file: File, what: str, compute: Callable[[], str]) -> str:
+    if file.size < REMEMBERED_BYTES or not file.is_settled:
+        return compute()
     return remembered(f"{what}\0{file.key}", compute)
 
 
@@ -224,6 +225,8 @@ def local_files(folder: Path, code: str) -> tuple[File, ...]:
     paths = sorted(place.relative_to(folder) for place in folder.rglob("*") if place.is_file())
     mine = [path for path in paths if belongs(PurePosixPath(path.as_posix()), code)]
     for path in mine:
+        if not is_unicode(str(path)):
+            raise UserError(f"{str(folder / path)!r} has a name that is no UTF-8; rename it")
         if not os.access(folder / path, os.R_OK):
             raise UserError(f"{folder / path} cannot be read (permission denied); mend its permissions or take it out")
     return tuple(local_file(folder / path, without_code(path.as_posix(), code)) for path in mine)
