@@ -9,7 +9,7 @@ import pytest
 from conftest import tiny_texts
 
 from polyglot_lm.corpus import Filters, ingest
-from polyglot_lm.corpus.sources import local_files
+from polyglot_lm.corpus.sources import files_of
 from polyglot_lm.languages import language
 from polyglot_lm.pipeline import Runtime
 from polyglot_lm.recipes.quickstart import profile
@@ -83,7 +83,7 @@ def test_parallel_documents_have_equal_ids_in_every_language(tmp_path: Path) -> 
 def test_a_document_brings_its_own_url_and_licence(tmp_path: Path) -> None:
     row = {"text": tiny_texts("ko", 1)[0], "url": "https://example.org", "license": "CC-BY-4.0"}
     (tmp_path / "ko.jsonl").write_text(json.dumps(row) + "\n")
-    run(tmp_path / "out", local_files(tmp_path, "ko"))
+    run(tmp_path / "out", files_of(tmp_path, "ko"))
     (found,) = read_documents(tmp_path / "out", ("url", "license"))
     assert found == {"url": "https://example.org", "license": "CC-BY-4.0"}
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from polyglot_lm.corpus.sources import RawDocument, Reader, Record, record_from
+from polyglot_lm.corpus.readers import RawDocument, Reader, Record, record_from
 from polyglot_lm.languages import Language
 from polyglot_lm.pipeline import UserError
 

@@ -13,7 +13,7 @@ from polyglot_lm.corpus.chromium import LICENSE, WHEEL_SHA256, extract_catalogue
 from polyglot_lm.corpus.clean import Filters, Profile
 from polyglot_lm.corpus.hub import PREFIX, hub_dataset
 from polyglot_lm.corpus.ingest import ingest
-from polyglot_lm.corpus.sources import local_files
+from polyglot_lm.corpus.sources import files_of
 from polyglot_lm.languages import Language, select
 from polyglot_lm.masking import countries_with_rules
 from polyglot_lm.mixture import Uniform, plan_mixture
@@ -173,7 +173,7 @@ def ingest_all(chosen: tuple[Language, ...], source: str, source_megabytes: int)
         elif source.startswith(PREFIX):
             found = hub_dataset(source, language, source_megabytes * 1_000_000)
         else:
-            found = local_files(Path(source).expanduser(), language.code)
+            found = files_of(source, language.code)
         steps[language.code] = ingest.step(
             f"documents/{language.code}/{source_name(source)}",
             source=found,
