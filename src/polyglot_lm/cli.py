@@ -215,9 +215,8 @@ def generate(
 def mask_command(
     countries: Annotated[str, typer.Option(help="Whose numbers, by comma.")] = "kr,cn,jp,id,my,vn,th,us",
     kinds: Annotated[str, typer.Option(help="Which kinds, by comma; empty means all.")] = "",
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Show each span, rule and evidence, a line each, and not the text.")
-    ] = False,
+    *,
+    explain: Annotated[bool, typer.Option("--explain", help="Show each span, its rule and evidence, and not the text.")] = False,
 ) -> None:
     """Mask personal information in what comes in; names and street addresses are not masked."""
     from polyglot_lm.masking import KINDS, mask

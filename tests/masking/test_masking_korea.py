@@ -141,7 +141,7 @@ def test_whatever_the_text_what_is_not_replaced_stays_in_order(text: str) -> Non
 
 
 def test_a_country_without_rules_is_said_in_a_sentence() -> None:
-    with pytest.raises(UserError, match="no masking rules for 'atlantis'; there are rules for .*kr"):
+    with pytest.raises(UserError, match=r"no masking rules for 'atlantis'; there are rules for .*kr"):
         mask("글", countries=["atlantis"])
     assert countries_with_rules(("atlantis", "kr")) == ("kr",)
     assert {rule.kind for rule in (*rules("kr"), *rules("any"))} == TOKENS.keys()

@@ -1,9 +1,9 @@
 """Documents of all sources of one language, in; its corpus, out: exact duplicates removed, personal information masked, split.
 
 Whole clusters of duplicates fall to one split, by a keyed hash of the cluster's smallest id. Ids of parallel documents are
-equal in every language (see `sources`), so a parallel document is held out in all languages or in none. What was masked is listed in
-`masked/` by document, kind, rule and a salted hash, which shows repetition and, as the salt is thrown away, nothing else; the
-files of a corpus are equal from run to run but for those hashes.
+equal in every language (see `sources`), so a parallel document is held out in all languages or in none. What was masked is
+listed in `masked/` by document, kind, rule and a salted hash, which shows repetition and, as the salt is thrown away, nothing
+else; the files of a corpus are equal from run to run but for those hashes.
 """
 
 import hashlib

@@ -7,7 +7,7 @@ less so. Sources: python-stdnum's documentation for the algorithms, ITU plans by
 import functools
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 Check = Callable[[str], bool]
@@ -30,7 +30,7 @@ def is_day(month: int, day: int) -> bool:
     return 1 <= month <= 12 and 1 <= day <= DAYS_IN_MONTH[month - 1]
 
 
-def weighted(numbers: list[int], weights: str | range) -> int:
+def weighted(numbers: list[int], weights: Iterable[str | int]) -> int:
     return sum(number * int(weight) for number, weight in zip(numbers, weights, strict=False))
 
 
@@ -127,7 +127,7 @@ def luhn(hit: str) -> bool:
 
 
 def card_issuer(hit: str) -> bool:
-    """The issuer's first digits and the length fit (ISO/IEC 7812; Visa, Mastercard, Amex, Diners, Discover, JCB, UnionPay, Maestro)."""
+    """The issuer's first digits and the length fit (ISO/IEC 7812)."""
     found = "".join(map(str, digits(hit)))
     shapes = (
         (r"4", (13, 16, 19)),
@@ -148,7 +148,7 @@ def barcode(hit: str) -> bool:
 
 
 def public_address(hit: str) -> bool:
-    """A routable address of a host: private, loopback, documentation, networks and the addresses everybody writes name nobody."""
+    """A routable address of a host: private, documentation and network addresses and those everybody writes name nobody."""
     known = ("8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "1.2.3.4", "9.9.9.9", "114.114.114.114")
     try:
         address = ipaddress.ip_address(hit)

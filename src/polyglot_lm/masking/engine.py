@@ -1,11 +1,11 @@
 """Replace personal identifiers by one token each: `mask(text, countries=…)` returns the masked text and the spans.
 
-Every rule looks at the same windows of the original text (`zones`); a hit carries its evidence, and where hits overlap the best
-evidence wins, by sum: a word right before the number, a check digit (which one number in ten meets by chance), a numbering plan, a
-date or place, a word near, shape; then the longer hit. The order of the rules decides nothing. What lies between spans is kept character for
-character. A token is shorter than its number and so may free an edge or bring a word near: masking goes on until nothing is found, so
-a masked text masks to itself. Distances are counted with every number as one sign and past at most three numbers, so
-those rounds are few.
+Every rule looks at the same windows of the original text (`zones`); a hit carries its evidence, and where hits overlap the
+best evidence wins, by sum: a word right before the number, a check digit (which one number in ten meets by chance), a
+numbering plan, a date or place, a word near, shape; then the longer hit. The order of the rules decides nothing. What lies
+between spans is kept character for character. A token is shorter than its number and so may free an edge or bring a word
+near: masking goes on until nothing is found, so a masked text masks to itself. Distances are counted with every number as one
+sign and past at most three numbers, so those rounds are few.
 """
 
 import re
@@ -120,7 +120,7 @@ def judge(text: str, window: Window, rule: Rule, start: int, end: int) -> Hit | 
             return None
         number = number[: shorter.start()]
     first, last = window.offsets[start], window.offsets[start + len(number) - 1] + 1
-    passed = [(name, strength) for name, strength, check in rule.must if strength != "shape"]
+    passed: list[tuple[str, str]] = [(name, strength) for name, strength, check in rule.must if strength != "shape"]
     passed += [(name, strength) for name, strength, check in rule.may if check(number)]
     before = near(text[max(0, first - RAW_CONTEXT) : first], rule.before)
     word = context(rule, before, text[last : last + RAW_CONTEXT] if rule.after else "")
@@ -146,10 +146,9 @@ def context(rule: Rule, before: str, after: str) -> tuple[str, str] | None:
     """Return the word that speaks for the number and how close it is."""
     if rule.words is None:
         return None
-    last = None
-    for last in rule.words.finditer(before):
-        pass
-    if last:
+    found = list(rule.words.finditer(before))
+    if found:
+        last = found[-1]
         return last.group(), "right before" if len(before) - last.end() <= RIGHT_BEFORE else "near"
     following = rule.words.search(NUMBERS.sub("\0", after.lower())[: rule.after]) if after else None
     return (following.group(), "near") if following else None
@@ -164,10 +163,20 @@ def refused(rule: Rule, before: str, word: tuple[str, str] | None) -> bool:
 
 def settle(hits: Iterator[Hit]) -> list[Span]:
     """Keep the hits that win their overlaps, in text order: by evidence, then the longer, then the earlier."""
-    order = sorted(hits, key=lambda hit: (-hit.score, hit.span.start - hit.span.end, hit.span.start))
+    order = sorted(outermost(hits), key=lambda hit: (-hit.score, hit.span.start - hit.span.end, hit.span.start))
     taken: dict[int, Span] = {}
     for hit in order:
         places = range(hit.span.start, hit.span.end)
         if not any(place in taken for place in places):
             taken.update(dict.fromkeys(places, hit.span))
     return sorted({span.start: span for span in taken.values()}.values(), key=lambda span: span.start)
+
+
+def outermost(hits: Iterator[Hit]) -> Iterator[Hit]:
+    """Drop hits inside a longer one of their kind: of +86 139 0522 6399 the national part is a number too, and not all of it."""
+    reach: dict[str, tuple[int, int]] = {}
+    for hit in sorted(hits, key=lambda hit: (hit.span.start, -hit.span.end)):
+        start, end = reach.get(hit.span.kind, (-1, -1))
+        if hit.span.end > end or (hit.span.start, hit.span.end) == (start, end):
+            reach[hit.span.kind] = hit.span.start, hit.span.end
+            yield hit

@@ -1,17 +1,19 @@
 """Rules as data: one TOML file a country in `rules/`, and `any.toml` for what is written alike everywhere.
 
 A rule says the kind, the shape, what must hold (`must`), what would strengthen it (`may`), the words expected near (`words`) and
-what is needed at least (`needs`: any one of the names of checks, or "context"). In a shape, `~` is one separator or none and
-`%` one separator. Shapes are bounded: no `*`, `+` or open repeat, so a search is linear. Every shape is set between
-the same two edges, so that no rule ever takes a part of a longer number. `yes` and `no` of a rule are its tests; a span is marked 《…》.
+what is needed at least (`needs`: any one of the names of checks, or "context"). In a shape,
+`~` is one separator or none and `%` one separator. Shapes are bounded: no `*`, `+` or open repeat, so a search is linear.
+Every shape is set between the same two edges, so that no rule ever takes a part of a longer number. `yes` and `no` of a rule
+are its tests; a span is marked 《…》.
 """
 
 import functools
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from polyglot_lm.masking.checks import Check, Strength, named
 from polyglot_lm.pipeline import UserError
@@ -20,6 +22,7 @@ RULES = Path(__file__).parent / "rules"
 EVERYWHERE = "any"
 TOKENS = {name: f"<|{name}|>" for name in ("acc", "rrn", "tell", "card", "email", "ip", "passport", "tax")}
 KINDS = tuple(TOKENS)
+FIELDS = frozenset(("name", "kind", "shape", "must", "may", "needs", "words", "before", "after", "shorten", "yes", "no"))
 SEPARATOR = r"(?: ?[-.] ?| )"
 LEFT = (
     r"(?<![0-9A-Za-z_+])(?<![0-9A-Za-z][-/])(?<![0-9][.:])(?<![A-Za-z]=)"
@@ -59,28 +62,27 @@ def rules(country: str) -> tuple[Rule, ...]:
     return tuple(read_rule(entry, country, file) for entry in file["rule"])
 
 
-def read_rule(entry: dict[str, object], country: str, file: dict[str, dict[str, list[str]]]) -> Rule:
-    fields = dict(entry)
-    words = fields.pop("words", ())
-    listed = tuple(file["words"][words]) if isinstance(words, str) else tuple(words)  # type: ignore[arg-type]
-    shape = str(fields.pop("shape")).replace("~", SEPARATOR + "?").replace("%", SEPARATOR)
-    must, may, needs, yes, no = (tuple(fields.pop(name, ())) for name in ("must", "may", "needs", "yes", "no"))  # type: ignore[arg-type]
+def read_rule(entry: Mapping[str, Any], country: str, file: Mapping[str, Any]) -> Rule:
+    unknown = entry.keys() - FIELDS
+    if unknown:
+        raise ValueError(f"{country}.toml: a rule has the unknown field {min(unknown)!r}; fields are {', '.join(sorted(FIELDS))}")
+    words = entry.get("words", ())
+    shape = entry["shape"].replace("~", SEPARATOR + "?").replace("%", SEPARATOR)
     return Rule(
-        name=str(fields.pop("name")),
+        name=entry["name"],
         country=country,
-        kind=str(fields.pop("kind")),
+        kind=entry["kind"],
         pattern=re.compile(f"{LEFT}(?:{shape}){RIGHT}", re.ASCII),
-        must=tuple((name, *named(name)) for name in must),
-        may=tuple((name, *named(name)) for name in may),
-        needs=frozenset(needs),
-        words=any_word(listed),
-        before=int(str(fields.pop("before", 24))),
-        after=int(str(fields.pop("after", 0))),
-        shorten=bool(fields.pop("shorten", False)),
+        must=tuple((name, *named(name)) for name in entry.get("must", ())),
+        may=tuple((name, *named(name)) for name in entry.get("may", ())),
+        needs=frozenset(entry.get("needs", ())),
+        words=any_word(tuple(file["words"][words] if isinstance(words, str) else words)),
+        before=entry.get("before", 24),
+        after=entry.get("after", 0),
+        shorten=entry.get("shorten", False),
         refusal=any_word(refusals(country)),
-        yes=yes,
-        no=no,
-        **fields,  # type: ignore[arg-type]  # a field misspelt in the file raises here
+        yes=tuple(entry["yes"]),
+        no=tuple(entry["no"]),
     )
 
 

@@ -32,7 +32,7 @@ SIGNS = {"−": "-", "ー": "-", "·": ".", "～": "~", "\t": " "}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Window:
-    """A normalised stretch of text; rules search it from `first` to `last`. `offsets[i]` is the place of character i in the text."""
+    """A normalised stretch of text; rules search it from `first` to `last`. `offsets[i]` is the place of character i."""
 
     text: str
     first: int

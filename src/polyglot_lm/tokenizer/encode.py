@@ -45,7 +45,7 @@ class Tokenizer:
         self.special_ids = frozenset(self.library.get_added_tokens_decoder())
 
     def encode(self, text: str, *, parse_special: bool) -> list[int]:
-        """Encode one text without its end; with `parse_special` a literal special token (or its alias in this vocabulary) becomes its id."""
+        """Encode one text without its end; with `parse_special` a literal special token, or its alias here, becomes its id."""
         return self.encode_batch([text], parse_special=parse_special)[0]
 
     def encode_batch(self, texts: Sequence[str], *, parse_special: bool) -> list[list[int]]:
