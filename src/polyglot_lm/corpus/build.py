@@ -1,9 +1,11 @@
 """Documents of all sources of one language, in; its corpus, out: exact duplicates removed, personal information masked, split.
 
 Whole clusters of duplicates fall to one split, by a keyed hash of the cluster's smallest id. Ids of parallel documents are
-equal in every language (see `sources`), so a parallel document is held out in all languages or in none.
+equal in every language (see `sources`), so a parallel document is held out in all languages or in none. What was masked is
+listed in `masked/` by document, kind, rule and a keyed hash, never by its text (see `masking.records`).
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,8 +14,8 @@ from typing import Any
 
 import xxhash
 
-from polyglot_lm.masking import mask
-from polyglot_lm.pipeline import Counters, Runtime, UserError, stage
+from polyglot_lm.masking import check_kinds, mask, report_key, span_records
+from polyglot_lm.pipeline import Counters, Runtime, UserError, atomic_text, stage
 from polyglot_lm.shards import REMOVED_SCHEMA, DocumentWriter, part_path, read_documents
 
 DOCUMENTS_PER_PART = 100_000
@@ -46,6 +48,15 @@ class Split:
         return "train"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Masker:
+    """Whose numbers and which kinds are masked, and the key of the report's hashes."""
+
+    countries: tuple[str, ...]
+    kinds: tuple[str, ...]
+    key: bytes
+
+
 @dataclass(slots=True)
 class Cluster:
     """Documents with the same exact key."""
@@ -54,23 +65,26 @@ class Cluster:
     size: int
 
 
-@stage(version=1)
+@stage(version=2)
 def build_corpus(
     out: Path,
     *,
     documents: tuple[Path, ...],
     code: str,
     mask_countries: tuple[str, ...],
+    mask_kinds: tuple[str, ...],
     split: Split,
     runtime: Runtime = Runtime(),
 ) -> Counters:
-    """Write the corpus of one language; raises UserError when a split that was asked for stays empty."""
+    """Write the corpus of one language; raises UserError for an unknown kind or when a split that was asked for stays empty."""
+    check_kinds(mask_kinds)
+    masker = Masker(countries=mask_countries, kinds=mask_kinds, key=report_key(runtime.root))
     clusters = find_clusters(documents)
     total: Counter[str] = Counter()
     position = 0
     rows = (row for folder in documents for row in read_documents(folder, COLUMNS))
     with runtime.progress.task(f"corpus {code}", total=sum(c.size for c in clusters.values()), unit="documents") as task:
-        while part := write_part(out, position, rows, clusters, mask_countries, split):
+        while part := write_part(out, position, rows, clusters, masker, split):
             total.update(part)
             task.advance(part["documents_read"])
             position += 1
@@ -94,7 +108,7 @@ def write_part(
     number: int,
     rows: Iterator[dict[str, Any]],
     clusters: dict[str, Cluster],
-    mask_countries: tuple[str, ...],
+    masker: Masker,
     split: Split,
 ) -> Counter[str]:
     """Write one part and what was removed on the way; an empty counter when no rows are left."""
@@ -102,6 +116,7 @@ def write_part(
     with (
         DocumentWriter(part_path(out, number)) as kept,
         DocumentWriter(part_path(out / "removed", number), REMOVED_SCHEMA) as removed,
+        atomic_text(part_path(out / "masked", number).with_suffix(".jsonl")) as report,
     ):
         for row in rows:
             total["documents_read"] += 1
@@ -111,7 +126,10 @@ def write_part(
                 removed.write({**row, "reason": "exact_duplicate"})
                 total["removed_exact_duplicate"] += 1
                 continue
-            row["text"], counts = mask_all(row["text"], mask_countries)
+            text, spans = masked = mask(row["text"], countries=masker.countries, kinds=masker.kinds)
+            records = span_records(row["text"], spans, masker.key)
+            report.writelines(f"{json.dumps({'id': row['id'], **record})}\n" for record in records)
+            row["text"], counts = text, masked.counts
             row |= {"num_bytes": len(row["text"].encode()), "pii_counts": list(counts.items())}
             row["split"] = split.of(cluster.id)
             kept.write(row)
@@ -120,14 +138,6 @@ def write_part(
             if kept.num_rows == DOCUMENTS_PER_PART:
                 break
     return total
-
-
-def mask_all(text: str, countries: tuple[str, ...]) -> tuple[str, dict[str, int]]:
-    counts: Counter[str] = Counter()
-    for country in countries:
-        text, found = mask(text, country)
-        counts.update(found)
-    return text, dict(sorted(counts.items()))
 
 
 def check_splits(code: str, split: Split, total: Counter[str], documents: tuple[Path, ...]) -> None:
