@@ -1,5 +1,6 @@
 """A corpus: exact duplicates removed, identifiers masked, whole clusters held out."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from polyglot_lm.corpus import Split, build, build_corpus
 from polyglot_lm.corpus.clean import exact_key
-from polyglot_lm.pipeline import UserError
+from polyglot_lm.masking import KINDS
+from polyglot_lm.pipeline import Runtime, UserError
 from polyglot_lm.shards import DocumentWriter, part_path, read_documents
 
 SPLIT = Split(key="test", control=0.1, select=0.1, test=0.2)
@@ -26,7 +28,17 @@ def write(folder: Path, texts: Sequence[str], first: int = 0) -> Path:
 
 
 def run(out: Path, *folders: Path, split: Split = SPLIT, countries: tuple[str, ...] = ()) -> dict[str, int]:
-    return dict(build_corpus(out, documents=folders, code="ko", mask_countries=countries, split=split))
+    return dict(
+        build_corpus(
+            out,
+            documents=folders,
+            code="ko",
+            mask_countries=countries,
+            mask_kinds=KINDS,
+            split=split,
+            runtime=Runtime(root=out.parent),
+        )
+    )
 
 
 def test_of_exact_duplicates_the_smallest_id_is_kept(tmp_path: Path) -> None:
@@ -107,6 +119,10 @@ def test_identifiers_are_masked_and_counted(tmp_path: Path) -> None:
     assert [dict(row["pii_counts"]) for row in rows] == [{"tell": 2}, {"rrn": 1}, {}]
     assert [row["num_bytes"] for row in rows] == [len(row["text"].encode()) for row in rows]
     assert (total["pii_tell"], total["pii_rrn"]) == (2, 1)
+    report = [json.loads(line) for line in (tmp_path / "out/masked/part-00000.jsonl").read_text().splitlines()]
+    assert [(line["kind"], line["country"]) for line in report] == [("tell", "kr"), ("tell", "kr"), ("rrn", "kr")]
+    assert not any(number in json.dumps(report) for number in ("010", "1234", "900101"))
+    assert len({line["hash"] for line in report}) == 3
     run(tmp_path / "bare", documents, split=TRAIN_ALONE)
     assert [row["text"] for row in read_documents(tmp_path / "bare", ("text",))] == texts
 

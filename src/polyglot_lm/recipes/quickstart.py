@@ -15,7 +15,7 @@ from polyglot_lm.corpus.hub import PREFIX, hub_dataset
 from polyglot_lm.corpus.ingest import ingest
 from polyglot_lm.corpus.sources import files_of
 from polyglot_lm.languages import Language, select
-from polyglot_lm.masking import countries_with_rules
+from polyglot_lm.masking import KINDS, check_kinds, countries_with_rules
 from polyglot_lm.mixture import Uniform, plan_mixture
 from polyglot_lm.model.config import neox
 from polyglot_lm.pipeline import Step, UserError
@@ -30,6 +30,7 @@ def quickstart(
     languages: tuple[str, ...] = ("ko", "zh", "ja", "id", "ms", "vi", "th", "en"),
     source: str = CATALOGUE,
     source_megabytes: int = 4,
+    mask_kinds: tuple[str, ...] = KINDS,
     vocab_size: int = 12_288,
     layers: int = 2,
     width: int = 128,
@@ -47,8 +48,9 @@ def quickstart(
     from polyglot_lm.training.optim import OptimConfig
 
     chosen = select(languages)
+    check_kinds(mask_kinds)
     check_vocab_size(vocab_size)
-    corpora = build_corpora(chosen, ingest_all(chosen, source, source_megabytes))
+    corpora = build_corpora(chosen, ingest_all(chosen, source, source_megabytes), mask_kinds)
     premiums = {language.code: language.byte_premium for language in chosen}
     tokenizer = train_tokenizer.step(
         "tokenizer", corpora=corpora, byte_premiums=premiums, vocab_size=vocab_size, max_english_bytes=10_000_000
@@ -83,13 +85,14 @@ def quickstart(
     return measure_and_release(chosen, corpora, tokens, tokenizer, mixture, training)
 
 
-def build_corpora(chosen: tuple[Language, ...], documents: Mapping[str, Step]) -> dict[str, Step]:
+def build_corpora(chosen: tuple[Language, ...], documents: Mapping[str, Step], mask_kinds: tuple[str, ...]) -> dict[str, Step]:
     return {
         language.code: build_corpus.step(
             f"corpus/{language.code}",
             documents=(documents[language.code],),
             code=language.code,
             mask_countries=countries_with_rules(language.countries),
+            mask_kinds=mask_kinds,
             split=Split(key="quickstart", control=0.02, select=0.02, test=0.08),
         )
         for language in chosen
