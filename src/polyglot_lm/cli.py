@@ -75,6 +75,7 @@ def run(
     threads: Annotated[int, typer.Option(help="Threads of torch.")] = CORES,
     processes: Annotated[int, typer.Option(help="Training processes, started by torchrun.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    cluster: Annotated[str | None, typer.Option(help="Ray cluster for the tasks of a step: ray://HOST:PORT, auto or local.")] = None,
     checkpoint_seconds: Annotated[float, typer.Option(help="How often training saves its state.")] = 20.0,
 ) -> None:
     """Carry a recipe out: skip what is done, resume what was cut."""
@@ -85,13 +86,17 @@ def run(
         threads=threads,
         processes=processes,
         device=device,
+        cluster=cluster,
         checkpoint_seconds=checkpoint_seconds,
         progress=terminal(),
     )
     run_steps(built.targets, runtime)
-    results = {"report": root / built.report.address, "model": root / built.model.address}
-    given = [f"--set {setting}" for setting in settings or ()] + ([] if root == DEFAULT_ROOT else [f"--root {root}"])
-    show(name_results(root, recipe.rpartition(":")[2], results), " ".join([recipe, *given]))
+    named = name_results(root, recipe.rpartition(":")[2], {name: root / step.address for name, step in built.results.items()})
+    if {"report", "model"} <= built.results.keys():
+        given = [f"--set {setting}" for setting in settings or ()] + ([] if root == DEFAULT_ROOT else [f"--root {root}"])
+        show(named, " ".join([recipe, *given]))
+    else:
+        print("\n".join(f"{name:<12} {named / name}" for name in built.results))
 
 
 def show(results: Path, same: str) -> None:

@@ -2,25 +2,29 @@
 
     part-00000.parquet            clean documents: the text as training will see it, and every score
     removed/part-00000.parquet    the others as they were read, with `reason`
-    masked/part-00000.parquet     where something was masked: document, place, kind and a keyed hash, never the text
-    hits/part-00000.parquet       n-grams of evaluation sets found: document, task, item
+    masked/part-00000.parquet     what was masked: document, kind, country, rule and a keyed hash, never the text
+    hits/part-00000.parquet       n-grams of evaluation sets found: document, task, split, item
 
 The second and last time that the corpus reads its text. One task a part of the input; kept and removed add up to what was read.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from polyglot_lm.corpus.deduplicate import DECISION_SCHEMA, decisions_path
-from polyglot_lm.masking import mask
+from polyglot_lm.masking import check_kinds, mask, report_key, span_records
 from polyglot_lm.pipeline import Counters, Outcome, Runtime, UserError, run_tasks, stage
-from polyglot_lm.shards import DOCUMENT_SCHEMA, SCORE, DocumentWriter, part_path, read_columns
+from polyglot_lm.shards import DOCUMENT_SCHEMA, REASON, SCORE, DocumentWriter, part_path, read_columns
+
+MASKED_SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "kind", "country", "rule", "hash")])
+CONTAMINATED = "contaminated"
 
 
 @stage(version=2, resumable=True)
@@ -31,19 +35,35 @@ def build_corpus(
     decisions: Path,
     code: str,
     mask_countries: tuple[str, ...],
+    mask_kinds: tuple[str, ...],
     runtime: Runtime = Runtime(),
 ) -> Counters:
-    """Write the corpus of one language; `decisions` is the folder of the group it was deduplicated in.
+    """Write the corpus of one language; `decisions` is the folder of the group that it was deduplicated in.
 
-    A language with nothing left makes an empty folder, which its first reader refuses.
+    A language with nothing left makes an empty folder, which its first reader refuses. Raises UserError for an unknown kind.
     """
-    tasks = list_tasks(out, documents, decisions, code, mask_countries)
+    check_kinds(mask_kinds)
+    masker = Masker(countries=mask_countries, kinds=mask_kinds, key=report_key(runtime.root))
+    sources = [(part, source) for source, folder in enumerate(documents) for part in sorted(folder.glob("part-*.parquet"))]
+    tasks = [
+        Task(number=number, documents=part, decisions=decisions_path(decisions, code, source, part), out=out, masker=masker)
+        for number, (part, source) in enumerate(sources)
+    ]
     total: Counter[str] = Counter()
     for manifest in run_tasks(runtime, out, build_part, tasks, label=f"corpus {code}", unit="parts"):
         if manifest.lost is not None:
             raise UserError(f"corpus {code} cannot be finished: {manifest.name}: {manifest.lost}; give fewer --workers")
         total.update(manifest.counters)
     return dict(sorted(total.items()))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Masker:
+    """What is masked, and the key of the hashes that the report may show."""
+
+    countries: tuple[str, ...]
+    kinds: tuple[str, ...]
+    key: bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,41 +74,74 @@ class Task:
     documents: Path
     decisions: Path
     out: Path
-    mask_countries: tuple[str, ...]
+    masker: Masker
 
     @property
     def name(self) -> str:
         return part_path(self.out, self.number).stem
 
 
-def list_tasks(
-    out: Path, documents: tuple[Path, ...], decisions: Path, code: str, mask_countries: tuple[str, ...]
-) -> list[Task]:
-    found = [
-        (part, decisions_path(decisions, code, source, part))
-        for source, folder in enumerate(documents)
-        for part in sorted(folder.glob("part-*.parquet"))
-    ]
-    return [
-        Task(number=number, documents=part, decisions=decided, out=out, mask_countries=mask_countries)
-        for number, (part, decided) in enumerate(found)
-    ]
-
-
 def build_part(task: Task) -> Outcome:
     """Carry out one task; a function of its input alone, so a second attempt writes the same bytes."""
-    schema, removed_schema = schemas(task.documents)
-    files = [part_path(folder, task.number) for folder in (task.out, task.out / "removed")]
+    schema = corpus_schema(task.documents)
+    files = [part_path(folder, task.number) for folder in (task.out, task.out / "removed", task.out / "masked")]
     counters: Counter[str] = Counter()
-    with DocumentWriter(files[0], schema) as kept, DocumentWriter(files[1], removed_schema) as removed:
-        batches = zip(
-            read_columns(task.documents, [name for name in schema.names if name not in ADDED]),
-            read_columns(task.decisions, DECISION_SCHEMA.names),
-            strict=True,
-        )
-        for documents, decided in batches:
-            table = pa.table({**columns_of(documents), **columns_of(decided)})
-            stays = pa.compute.is_null(table["reason"])
-            kept.write_table(clean(table.filter(stays), task, counters).select(schema.names).cast(schema))
-            refuse(table.filter(pa.compute.invert(stays)), removed, removed_schema, counters)
+    read = [name for name in schema.names if name not in (*DECISION_SCHEMA.names, "pii_counts")]
+    with (
+        DocumentWriter(files[0], schema) as kept,
+        DocumentWriter(files[1], schema.append(REASON)) as removed,
+        DocumentWriter(files[2], MASKED_SCHEMA) as masked,
+    ):
+        for documents, decided in zip(
+            read_columns(task.documents, read), read_columns(task.decisions, DECISION_SCHEMA.names), strict=True
+        ):
+            both = {**columns_of(documents), **columns_of(decided), "pii_counts": pa.nulls(len(documents), schema.field("pii_counts").type)}
+            table = pa.table(both).select([*schema.names, REASON.name]).cast(schema.append(REASON))
+            refused = pc.is_valid(table[REASON.name])
+            removed.write_table(table.filter(refused))
+            kept.write_table(masked_table(table.filter(pc.invert(refused)).drop([REASON.name]), task.masker, masked, counters))
+            count(table, counters)
     return Outcome(files=files, counters=counters)
+
+
+def corpus_schema(part: Path) -> pa.Schema:
+    """Return the columns of the schema, then the scores that the part brings."""
+    found = pq.read_schema(part)
+    return pa.schema([*DOCUMENT_SCHEMA, *(field for field in found if field.name.startswith(SCORE))])
+
+
+def columns_of(batch: pa.RecordBatch) -> dict[str, pa.Array]:
+    return dict(zip(batch.schema.names, batch.columns, strict=True))
+
+
+def masked_table(table: pa.Table, masker: Masker, report: DocumentWriter, counters: Counter[str]) -> pa.Table:
+    """Mask the texts of a table and note what was masked."""
+    texts, pii, num_bytes = list[str](), list[list[tuple[str, int]]](), list[int]()
+    for key, text in zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True):
+        masked = mask(text, countries=masker.countries, kinds=masker.kinds)
+        for record in span_records(text, masked.spans, masker.key):
+            report.write({"id": key, **record})
+        counters.update({f"pii_{kind}": found for kind, found in masked.counts.items()})
+        texts.append(masked.text)
+        pii.append(list(masked.counts.items()))
+        num_bytes.append(len(masked.text.encode()))
+    return replaced(table, {"text": texts, "pii_counts": pii, "num_bytes": num_bytes})
+
+
+def replaced(table: pa.Table, columns: dict[str, Sequence[Any]]) -> pa.Table:
+    for name, values in columns.items():
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, table.schema.field(place), pa.array(values, table.schema.field(place).type))
+    return table
+
+
+def count(table: pa.Table, counters: Counter[str]) -> None:
+    """Count documents and bytes as read, by reason or split."""
+    counters["documents_read"] += len(table)
+    sizes = table["num_bytes"].to_pylist()
+    for reason, split, size in zip(table[REASON.name].to_pylist(), table["split"].to_pylist(), sizes, strict=True):
+        fate = f"removed_{reason}" if reason else split
+        counters[f"documents_{fate}"] += 1
+        counters[f"bytes_{fate}"] += size
+        counters["documents"] += not reason
+        counters["bytes"] += 0 if reason else size

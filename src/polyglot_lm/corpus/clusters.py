@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from polyglot_lm.corpus.exchange import Array, Flat, partition_of, partitions_for, read_rows, signature_path, write_flat, write_rows
 from polyglot_lm.corpus.kernels import NUM_BANDS, NUM_VALUES
-from polyglot_lm.corpus.quality import Thresholds, decide, needed_columns
+from polyglot_lm.corpus.quality import Thresholds, decide
 from polyglot_lm.pipeline import Outcome, Runtime, UserError, read_json, run_tasks, write_json
-from polyglot_lm.shards import count_documents, read_columns
+from polyglot_lm.shards import SCORE, count_documents, read_columns
 
 EXACT_ROW = np.dtype([("high", "<u8"), ("low", "<u8"), ("document", "<u4")])
 BAND_ROW = np.dtype([("key", "<u8"), ("document", "<u4")])
@@ -102,8 +103,10 @@ def judge(task: Judge) -> Outcome:
     """Write the part's reasons (uint8 [rows], 0 for none), its ids, and the exact keys of what has no reason."""
     part, work = task.part, task.work
     reasons, ids, keys = [np.empty(0, np.uint8)], [np.empty((0, 2), "<u8")], [np.empty((0, 2), "<u8")]
-    for batch in read_columns(part.path, ("id", "exact_key", *needed_columns(task.thresholds))):
-        reasons.append(decide({name: batch[name].to_numpy(zero_copy_only=False) for name in batch.schema.names[2:]}, task.thresholds))
+    scores = [name for name in pq.read_schema(part.path).names if name.startswith(SCORE)]
+    for batch in read_columns(part.path, ("id", "exact_key", *scores)):
+        columns = {name.removeprefix(SCORE): batch[name].to_numpy(zero_copy_only=False) for name in scores}
+        reasons.append(decide(columns, task.thresholds))
         ids.append(from_hex(batch["id"].to_pylist()))
         keys.append(from_hex(batch["exact_key"].to_pylist()))
     reason, key = np.concatenate(reasons), np.concatenate(keys)

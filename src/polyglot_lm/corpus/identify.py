@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from polyglot_lm.corpus.clean import SCRIPT_RANGES
+from polyglot_lm.corpus.kernels.scripts import SCRIPT_RANGES
 from polyglot_lm.languages import languages, words
 
 Counts = np.ndarray[Any, np.dtype[Any]]
@@ -88,20 +88,27 @@ class Identified:
         return self.scores.get(code, 0.0)
 
 
-def profiles() -> tuple[Profile, ...]:
-    """Return what the table says of every language."""
-    return tuple(
-        Profile(
-            code=code,
-            scripts=entry.scripts,
-            signature=entry.signature,
-            rivals=entry.rivals,
-            byte_premium=entry.byte_premium,
-            guest=words(code).guest,
-            common=words(code).common,
-            markers=words(code).markers,
-        )
-        for code, entry in languages().items()
+def profiles(code: str | None = None) -> tuple[Profile, ...]:
+    """Return what the table says of every language; of a code, only of those that a document of it must be told from by more
+    than its script, so that a new language of another script changes nothing for it."""
+    known = languages()
+    wanted = [code] if code else list(known)
+    scripts = {script for one in wanted for script in known[one].scripts}
+    near = [one for one in known if one in wanted or scripts & set(known[one].scripts) or set(wanted) & set(known[one].rivals)]
+    return tuple(profile_of(one) for one in near)
+
+
+def profile_of(code: str) -> Profile:
+    entry, listed = languages()[code], words(code)
+    return Profile(
+        code=code,
+        scripts=entry.scripts,
+        signature=entry.signature,
+        rivals=entry.rivals,
+        byte_premium=entry.byte_premium,
+        guest=listed.guest,
+        common=listed.common,
+        markers=listed.markers,
     )
 
 
@@ -170,6 +177,8 @@ class Identifier:
         """Return of each document its strongest family, how sure it is written in it (-1: there are no letters), and the
         share of signature letters in the family's."""
         rows, all_letters = np.arange(len(counts)), counts.sum(axis=1)
+        if not self.families:
+            return np.zeros_like(all_letters), np.where(all_letters == 0, -1.0, 0.0), np.zeros(len(counts))
         in_family = counts @ self.letters
         weighed = in_family * self.weights
         best = weighed.argmax(axis=1)
@@ -182,7 +191,8 @@ class Identifier:
     def decide(self, text: str, family: int, certain: float, signed: float) -> Identified:
         if certain < 0:
             return Identified(UNDETERMINED, 0.0, {})
-        scores = {code: certain * share for code, share in self.families[family].divide(signed, text).items()}
+        divided = self.families[family].divide(signed, text) if certain > 0 else {}
+        scores = {code: certain * share for code, share in divided.items()}
         if certain < SURE:
             for code, share in self.read(text).items():
                 scores[code] = scores.get(code, 0.0) + (1 - certain) * share

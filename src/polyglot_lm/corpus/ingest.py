@@ -14,15 +14,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
-from polyglot_lm.corpus.clean import exact_key, normalize
+from polyglot_lm.corpus.clean import document_id, exact_key, normalize
 from polyglot_lm.corpus.exchange import Array, signature_path
+from polyglot_lm.corpus.identify import Profile
 from polyglot_lm.corpus.sources import Files, RawDocument, Reader, Record, Source, Unreadable, files_of
 from polyglot_lm.pipeline import Counters, Manifest, Outcome, Runtime, atomic_path, run_tasks, stage
 from polyglot_lm.shards import DOCUMENT_SCHEMA, QUARANTINE_SCHEMA, SCORE, DocumentWriter, part_path
+
+if TYPE_CHECKING:
+    from polyglot_lm.corpus.identify import Identifier
+    from polyglot_lm.corpus.kernels.batch import TextBatch
 
 BATCH_BYTES = 4_000_000
 BATCH_DOCUMENTS = 4096

@@ -48,6 +48,9 @@ class RayRunner:
             for reference in running:
                 ray.cancel(reference, force=True)
 
+    def close(self) -> None:
+        """Stay connected: the process's end closes it, and another connection would take seconds."""
+
 
 def connect(address: str, workers: int) -> Any:
     """Return the ray module, connected to the cluster."""

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -49,6 +48,8 @@ class Lost:
 
 
 class Runner(Protocol):
+    """Places work."""
+
     def run(self, call: Call, runtime: "Runtime") -> Counters:
         """Carry out a call and return its counters."""
         ...
@@ -57,9 +58,16 @@ class Runner(Protocol):
         """Apply a picklable function to every task and yield the results in the order of the tasks."""
         ...
 
+    def close(self) -> None:
+        """Let go of what serves more than one call."""
+        ...
+
 
 class LocalRunner:
-    """This machine."""
+    """This machine: one worker works in this process, several in a pool that serves all steps, since its start costs seconds."""
+
+    def __init__(self) -> None:
+        self.pool: ProcessPoolExecutor | None = None
 
     def run(self, call: Call, runtime: "Runtime") -> Counters:
         if call.stage.distributed and runtime.processes > 1:
@@ -67,56 +75,64 @@ class LocalRunner:
         return call.stage(call.folder, **call.arguments, **({"runtime": runtime} if call.stage.wants_runtime else {}))
 
     def map(self, function: Callable[[T], R], tasks: Sequence[T], workers: int) -> Iterator[R | Lost]:
-        """One worker works in this process; several in processes of their own, which the system may kill.
+        """Replace workers that the system kills.
 
         A killed worker takes the whole pool along, so nobody knows whose fault it was: the first task without a result is tried
-        again alone until it has one or is lost, then the pool goes on with the rest.
+        again alone until it has one or is lost, then a new pool goes on with the rest.
         """
-        if min(workers, len(tasks)) <= 1:
+        if workers == 1 or not tasks:
             yield from map(function, tasks)
             return
         from concurrent.futures.process import BrokenProcessPool
 
         position = 0
         while position < len(tasks):
+            self.pool = self.pool or new_pool(workers)
             try:
-                with pool(min(workers, len(tasks) - position)) as several:
-                    for result in several.map(function, tasks[position:]):
-                        yield result
-                        position += 1
+                for result in self.pool.map(function, tasks[position:]):
+                    yield result
+                    position += 1
             except BrokenProcessPool:
+                self.close()
                 yield alone(function, tasks[position])
                 position += 1
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """End the workers at once: what they write is whole or absent."""
+        if self.pool is not None:
+            end(self.pool)
+            self.pool = None
 
 
-@contextmanager
-def pool(workers: int) -> "Iterator[ProcessPoolExecutor]":
-    """Open a pool of processes that end with the block: at once when it fails, since what they write is whole or absent."""
+def new_pool(workers: int) -> "ProcessPoolExecutor":
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
     # spawn: the parent may hold threads (bars, torch) that a fork would copy in the middle of a lock
-    opened = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=leave_interrupts)
-    try:
-        yield opened
-    except BaseException:
-        processes = list((opened._processes or {}).values())  # no public way to end them before Python 3.14
-        opened.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.terminate()
-        raise
-    opened.shutdown()
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=leave_interrupts)
+
+
+def end(pool: "ProcessPoolExecutor") -> None:
+    processes = list((pool._processes or {}).values())  # no public way to end them before Python 3.14
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
 
 
 def alone(function: Callable[[T], R], task: T) -> R | Lost:
     from concurrent.futures.process import BrokenProcessPool
 
     for _ in range(ATTEMPTS - 1):  # the pool was the first attempt
+        single = new_pool(1)
         try:
-            with pool(1) as single:
-                return single.submit(function, task).result()
+            return single.submit(function, task).result()
         except BrokenProcessPool:
             continue
+        finally:
+            end(single)
     return Lost(reason=f"its worker was killed {ATTEMPTS} times (out of memory?)")
 
 

@@ -3,7 +3,7 @@
 from polyglot_lm.shards.documents import (
     DOCUMENT_SCHEMA,
     QUARANTINE_SCHEMA,
-    REMOVED_SCHEMA,
+    REASON,
     SCORE,
     SPLITS,
     DocumentWriter,
@@ -20,7 +20,7 @@ __all__ = [
     "DOCUMENT_SCHEMA",
     "METRICS_FILE",
     "QUARANTINE_SCHEMA",
-    "REMOVED_SCHEMA",
+    "REASON",
     "SCORE",
     "SPLITS",
     "DocumentWriter",

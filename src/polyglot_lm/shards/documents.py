@@ -37,7 +37,7 @@ DOCUMENT_SCHEMA = pa.schema(
     ]
 )
 SCORE = "score_"
-REMOVED_SCHEMA = DOCUMENT_SCHEMA.append(pa.field("reason", pa.string()))
+REASON = pa.field("reason", pa.string())
 QUARANTINE_SCHEMA = pa.schema([("origin", pa.string()), ("position", pa.int64()), ("reason", pa.string())])
 ROWS_PER_GROUP = 4096
 SPLITS = ("train", "control", "select", "test")

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from polyglot_lm.corpus.kernels import NUM_BANDS, NUM_VALUES
 from polyglot_lm.corpus.kernels.batch import TextBatch
 from polyglot_lm.corpus.kernels.compiled import kernel
 from polyglot_lm.corpus.kernels.scripts import folds, kinds
@@ -23,7 +24,6 @@ from polyglot_lm.corpus.kernels.units import HASH_FACTOR, HASH_SEED, MIX_FACTOR,
 Signatures = np.ndarray[Any, np.dtype[np.uint16]]
 Keys = np.ndarray[Any, np.dtype[np.uint64]]
 
-NUM_VALUES, NUM_BANDS = 120, 20
 ROWS_PER_BAND = NUM_VALUES // NUM_BANDS
 MAX_SHINGLE_UNITS = 64
 BLOCK_UNITS = 4096  # 32 KB of hashes: they stay in the first cache
