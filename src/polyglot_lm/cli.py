@@ -13,7 +13,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyglot_lm import __version__
-from polyglot_lm.pipeline import CORES, Progress, Runtime, Step, UserError, in_order, name_results, plan, run_steps, why
+from polyglot_lm.pipeline import (
+    CORES,
+    MANIFESTS,
+    Progress,
+    Runtime,
+    Step,
+    UserError,
+    in_order,
+    name_results,
+    plan,
+    read_record,
+    run_steps,
+    why,
+)
 
 if TYPE_CHECKING:
     from polyglot_lm.recipes import Recipe
@@ -28,6 +41,7 @@ app = typer.Typer(
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A built-in name (quickstart) or FILE.py:FUNCTION.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter of the recipe.")]
 INTERRUPTED = 130
+QUARANTINED = 3  # everything is done, but some input could not be read
 DEFAULT_ROOT = Path("runs")
 Root = Annotated[Path, typer.Option(help="Folder of all results.", envvar="POLYGLOT_ROOT")]
 
@@ -75,10 +89,10 @@ def run(
     threads: Annotated[int, typer.Option(help="Threads of torch.")] = CORES,
     processes: Annotated[int, typer.Option(help="Training processes, started by torchrun.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    cluster: Annotated[str | None, typer.Option(help="Ray cluster for the tasks of a step: ray://HOST:PORT, auto or local.")] = None,
+    cluster: Annotated[str | None, typer.Option(help="Ray cluster for tasks: ray://HOST:PORT, auto or local.")] = None,
     checkpoint_seconds: Annotated[float, typer.Option(help="How often training saves its state.")] = 20.0,
-) -> None:
-    """Carry a recipe out: skip what is done, resume what was cut."""
+) -> int:
+    """Carry a recipe out: skip what is done, resume what was cut. Exit code 3: done, but some input could not be read."""
     built = recipe_named(recipe, settings)
     runtime = Runtime(
         root=root,
@@ -97,6 +111,21 @@ def run(
         show(named, " ".join([recipe, *given]))
     else:
         print("\n".join(f"{name:<12} {named / name}" for name in built.results))
+    return quarantined(in_order(built.targets), root)
+
+
+def quarantined(steps: list[Step], root: Path) -> int:
+    """Tell what could not be read, and return the exit code that says so."""
+    counted = {step.address: (read_record(root / step.address) or {"counters": {}})["counters"] for step in steps}
+    code = 0
+    for address, counters in counted.items():
+        documents, slices = counters.get("documents_quarantined", 0), counters.get("slices_lost", 0)
+        if documents or slices:
+            where = root / address / ("quarantine" if documents else MANIFESTS)
+            code = fail(
+                f"{documents} documents and {slices} slices could not be read and were left out; reasons in {where}", QUARANTINED
+            )
+    return code
 
 
 def show(results: Path, same: str) -> None:

@@ -95,7 +95,11 @@ def build_part(task: Task) -> Outcome:
         for documents, decided in zip(
             read_columns(task.documents, read), read_columns(task.decisions, DECISION_SCHEMA.names), strict=True
         ):
-            both = {**columns_of(documents), **columns_of(decided), "pii_counts": pa.nulls(len(documents), schema.field("pii_counts").type)}
+            both = {
+                **columns_of(documents),
+                **columns_of(decided),
+                "pii_counts": pa.nulls(len(documents), schema.field("pii_counts").type),
+            }
             table = pa.table(both).select([*schema.names, REASON.name]).cast(schema.append(REASON))
             refused = pc.is_valid(table[REASON.name])
             removed.write_table(table.filter(refused))

@@ -1,4 +1,4 @@
-"""Which documents are alike: judge, exact keys, band keys, verified pairs, clusters. Columns and signatures in, one label a document out.
+"""Which documents are alike: columns and signatures in, for each document the number of its cluster out.
 
 Passes over files, each a set of tasks: (1) `judge`: thresholds on score columns; exact keys of what passes go to partitions;
 (2) `find_exact`: equal keys, the first document stands for all; (3) `make_bands`: 20 band keys of those, to partitions;
@@ -118,7 +118,7 @@ def judge(task: Judge) -> Outcome:
     write_flat(files[0], [reason])
     write_flat(files[1], [np.concatenate(ids)])
     write_rows(files[2], rows, partition_of(rows["high"], partitions), partitions)
-    return Outcome(files=files, counters=Counter(documents=part.rows, judged_out=part.rows - len(rows)))
+    return Outcome(files=files, counters=Counter(documents_read=part.rows))
 
 
 def from_hex(texts: list[str]) -> Array:

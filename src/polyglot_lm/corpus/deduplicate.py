@@ -10,13 +10,11 @@
 first document in the order of languages, sources and files stays, so a recipe's order of sources says which copy it trusts.
 """
 
-import functools
 import shutil
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -63,7 +61,13 @@ def deduplicate(
     total = find_clusters(work, dict(thresholds), agreement, runtime)
     parts = work.parts()
     label = ", ".join(documents)
-    run_tasks(runtime, work.folder, weigh, [Weigh(part=part, work=work, split=split, quality=quality) for part in parts], label=f"weigh {label}")
+    run_tasks(
+        runtime,
+        work.folder,
+        weigh,
+        [Weigh(part=part, work=work, split=split, quality=quality) for part in parts],
+        label=f"weigh {label}",
+    )
     settled = {code: settle([part for part in parts if part.language == code], work, split) for code in documents}
     tasks = [Decide(part=part, work=work, out=out, settled=settled[part.language]) for part in parts]
     for manifest in run_tasks(runtime, out, write_decisions, tasks, label=f"decide {label}"):
@@ -182,7 +186,9 @@ def write_decisions(task: Decide) -> Outcome:
         table = pa.table(columns).cast(DECISION_SCHEMA)
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
     counted = Counter(names[codes][~stays].tolist())
-    return Outcome(files=[path], counters=Counter(documents=int(stays.sum()), **{f"removed_{name}": n for name, n in counted.items()}))
+    return Outcome(
+        files=[path], counters=Counter(documents=int(stays.sum()), **{f"removed_{name}": n for name, n in counted.items()})
+    )
 
 
 def exact_copies(part: Part, work: Work) -> Array:

@@ -6,6 +6,7 @@ One file a task instead of one a partition keeps the number of files small; a re
 other half: one value a document in files of fixed-size records, looked up by the document's number without holding them.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,4 +102,4 @@ def runs(values: Array) -> Iterator[tuple[int, int]]:
     """Yield the bounds of the runs of equal neighbours."""
     edges = np.flatnonzero(values[1:] != values[:-1]) + 1
     bounds = [0, *edges.tolist(), len(values)] if len(values) else [0]
-    yield from zip(bounds[:-1], bounds[1:], strict=True)
+    yield from itertools.pairwise(bounds)

@@ -10,7 +10,7 @@ task a slice, any number of workers; every slice writes a part of its own, so th
 
 import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +143,9 @@ def measure(batch: list[RawDocument], task: Task, counters: Counter[str]) -> tup
         "exact_key": [exact_key(text) for text, _ in cleaned],
     }
     columns = {field.name: pa.array(known[field.name], field.type) for field in DOCUMENT_SCHEMA if field.name in known}
-    columns |= {f"{SCORE}{name}": pa.array(values) for name, values in scores([text for text, _ in cleaned], encoded, task.reading).items()}
+    columns |= {
+        f"{SCORE}{name}": pa.array(values) for name, values in scores([text for text, _ in cleaned], encoded, task.reading).items()
+    }
     counters.update(documents=rows, bytes=int(num_bytes.sum()), special_tokens_replaced=sum(replaced for _, replaced in cleaned))
     return pa.table(columns), signatures(encoded, task.reading.shingle_units)
 

@@ -31,10 +31,11 @@ VERSIONED_PACKAGES = ("polyglot-lm", "torch", "numpy", "tokenizers", "pyarrow")
 
 @dataclass(slots=True)
 class Meter:
-    """Wall time, CPU time (children included) and peak memory of a block."""
+    """Wall time, CPU time and peak memory of a block, that of its tasks in other processes included."""
 
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
+    elsewhere_seconds: float = 0.0  # CPU time of workers that live on after the block
     peak_bytes: int = 0
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -53,15 +54,20 @@ def metered() -> Iterator[Meter]:
         yield meter
     finally:
         meter.wall_seconds = time.perf_counter() - wall
-        meter.cpu_seconds = cpu_seconds() - cpu
+        meter.cpu_seconds = cpu_seconds() - cpu + meter.elsewhere_seconds
         note_peak()
         RUNNING.remove(meter)
 
 
 def note_peak() -> None:
-    peak = peak_memory_bytes()
+    note_work(0.0, peak_memory_bytes())
+
+
+def note_work(cpu_seconds: float, peak_bytes: int) -> None:
+    """Add work that another process did for whatever is metered here."""
     for meter in RUNNING:
-        meter.peak_bytes = max(meter.peak_bytes, peak)
+        meter.elsewhere_seconds += cpu_seconds
+        meter.peak_bytes = max(meter.peak_bytes, peak_bytes)
 
 
 def cpu_seconds() -> float:

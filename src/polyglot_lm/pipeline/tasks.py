@@ -9,6 +9,7 @@ and the number of workers may change between runs. A task whose worker was kille
 `lost`: its manifest says why, the others go on, and the caller decides whether the step can be finished without it.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from polyglot_lm.pipeline.errors import CorruptFileError
 from polyglot_lm.pipeline.files import read_json, write_json, xxh3_128_file
-from polyglot_lm.pipeline.record import metered
+from polyglot_lm.pipeline.record import metered, note_work
 from polyglot_lm.pipeline.runtime import Lost, Runtime
 
 MANIFESTS = "manifests"
@@ -58,10 +59,11 @@ class CarryOut(Generic[T]):
     function: Callable[[T], Outcome]
     folder: Path
 
-    def __call__(self, task: T) -> Manifest:
+    def __call__(self, task: T) -> tuple[Manifest, int]:
+        """Return the manifest and the process that did the work."""
         done = read_manifest(self.folder, task.name)  # by an attempt whose answer got lost with its pool
         if done is not None:
-            return done
+            return done, os.getpid()
         with metered() as meter:
             outcome = self.function(task)
         manifest = Manifest(
@@ -72,7 +74,7 @@ class CarryOut(Generic[T]):
             peak_bytes=meter.peak_bytes,
         )
         write_manifest(self.folder, manifest)
-        return manifest
+        return manifest, os.getpid()
 
 
 def run_tasks(
@@ -92,9 +94,15 @@ def run_tasks(
     total, done = sum(map(weight, named.values())), sum(weight(named[name]) for name in found)
     with runtime.progress.task(label, total=total, unit=unit, done=done) as progress:
         for task, result in zip(waiting, runtime.map(CarryOut(function, folder), waiting), strict=True):
-            found[task.name] = result if isinstance(result, Manifest) else lost(folder, task.name, result)
+            found[task.name] = lost(folder, task.name, result) if isinstance(result, Lost) else accepted(*result)
             progress.advance(weight(task))
     return [found[name] for name in named]
+
+
+def accepted(manifest: Manifest, process: int) -> Manifest:
+    if process != os.getpid():
+        note_work(manifest.cpu_seconds, manifest.peak_bytes)
+    return manifest
 
 
 def lost(folder: Path, name: str, result: Lost) -> Manifest:

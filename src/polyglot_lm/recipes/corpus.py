@@ -1,7 +1,7 @@
 """From raw text to clean corpora: the steps that every recipe begins with, and a recipe of them alone.
 
-`sources` are folders (here or at an fsspec address) or hub data sets, in the order in which copies are trusted: of equal documents the
-one from the first source stays.
+`sources` are folders (here or at an fsspec address) or hub data sets, in the order in which copies are trusted: of equal
+documents the one from the first source stays.
 """
 
 from collections.abc import Mapping
@@ -77,7 +77,9 @@ def documents_of(
         raise UserError("no source given; write --set sources=FOLDER or hub:OWNER/NAME, several with commas between")
     catalogue = catalogue_step(chosen) if CATALOGUE in sources else None
     return {
-        language.code: tuple(ingest_step(language, source, thresholds[language.code], source_megabytes, catalogue) for source in sources)
+        language.code: tuple(
+            ingest_step(language, source, thresholds[language.code], source_megabytes, catalogue) for source in sources
+        )
         for language in chosen
     }
 

@@ -22,7 +22,7 @@ from polyglot_lm.pipeline import Step, UserError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """What to bring to done, by the name under which a person finds it; `report` and `model`, where it has them, are shown at the end."""
+    """What to bring to done, by the name under which a person finds it; `report` and `model` are shown at the end, if there."""
 
     results: Mapping[str, Step]
 

@@ -11,6 +11,7 @@ from polyglot_lm.shards.documents import (
     part_path,
     read_columns,
     read_documents,
+    require_documents,
     texts,
 )
 from polyglot_lm.shards.metrics import METRICS_FILE, Metrics, read_metrics
@@ -33,6 +34,7 @@ __all__ = [
     "read_columns",
     "read_documents",
     "read_metrics",
+    "require_documents",
     "texts",
     "write_tokens",
 ]

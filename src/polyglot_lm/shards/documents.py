@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from polyglot_lm.pipeline import CorruptFileError, atomic_path
+from polyglot_lm.pipeline import CorruptFileError, UserError, atomic_path
 
 DOCUMENT_SCHEMA = pa.schema(
     [
@@ -115,6 +115,16 @@ def read_columns(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]
         if isinstance(error, FileNotFoundError):
             raise
         raise CorruptFileError(path, str(error).splitlines()[0]) from error
+
+
+def require_documents(corpora: Mapping[str, Path], split: str) -> None:
+    """Raise UserError for the first corpus, by language, that has no document of a split."""
+    for code, folder in corpora.items():
+        if next(read_documents(folder, ("split",), split), None) is None:
+            raise UserError(
+                f"language {code!r} has no documents for {split!r} in {folder}; add text or loosen the thresholds "
+                "(refused documents and reasons are in removed/ there)"
+            )
 
 
 def count_documents(path: Path) -> int:
