@@ -39,6 +39,8 @@ SIGNATURE_FLOOR = 0.01  # less says no more than this: a heading or a list of na
 FEW_SIGNATURES = 0.15  # above it the marker characters are not asked
 WORDS_TRUST = 0.5  # the most that function words weigh beside CLD2
 PROSE_DENSITY = 0.15  # of function words among words; in running text 0.25-0.45, in code and lists near 0
+SPARSE_DENSITY = 0.04  # fewer function words of the language that CLD2 finds, and it is doubted: romanised text, lists
+MOST_DOUBT = 0.45  # keeps the language of a short clear text, with little confidence
 MARKER_ODDS = 3.0  # log-odds that one marker adds
 SHARE_ODDS = 2.5  # log-odds that CLD2's difference of shares adds, from 0.92 right on single sentences
 GUEST_ODDS = 0.5  # of a guest language against any other: it must have two thirds of a text
@@ -201,9 +203,12 @@ class Identifier:
         scores = {code: (1 - trust) * share for code, share in shares.items()}
         marks = Counter(self.markers[word] for word in self.markers.keys() & set(found))
         for codes in self.relatives:
-            mass = sum(scores.get(code, 0.0) for code in codes) + trust * hits[codes] / max(1, num_hits)
-            if not mass:
+            by_letters = sum(scores.get(code, 0.0) for code in codes)
+            if not by_letters and not hits[codes]:
                 continue
+            doubted = by_letters * MOST_DOUBT * max(0.0, 1 - hits[codes] / SPARSE_DENSITY / max(1, len(found)))
+            scores[UNDETERMINED] += doubted
+            mass = by_letters - doubted + trust * hits[codes] / max(1, num_hits)
             scores |= dict.fromkeys(codes, mass)
             if len(codes) == 2:
                 one, other = codes
