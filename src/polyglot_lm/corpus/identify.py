@@ -48,7 +48,15 @@ SURE = 0.5  # of being written in scripts of its own; below it the text is read
 DOUBTED_BYTES = 10  # CLD2 says little of a text this short: half of it counts as undetermined
 UNDETERMINED = "und"  # ISO 639-2 for undetermined
 PUNCTUATION = ".,;:!?()[]\"'“”‘’«»…–—*"
-CODES = {"un": UNDETERMINED, "iw": "he", "jw": "jv", "zh-Hant": "zh", "sr-ME": "sr", "mo": "ro", "xxx": UNDETERMINED}
+CODES = {  # CLD2's to ISO 639, where they differ
+    "un": UNDETERMINED,
+    "zzp": UNDETERMINED,
+    "iw": "he",
+    "jw": "jv",
+    "zh-Hant": "zh",
+    "xx-Bugi": "bug",
+    "xx-Goth": "got",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -215,7 +223,7 @@ class Identifier:
                 difference = shares.get(one, 0.0) - shares.get(other, 0.0)
                 one_share = logistic(MARKER_ODDS * (marks[one] - marks[other]) + SHARE_ODDS * difference)
                 scores |= {one: mass * one_share, other: mass * (1 - one_share)}
-        scores |= {code: GUEST_ODDS * scores[code] for code in self.guests & scores.keys()}
+        scores |= {code: GUEST_ODDS * scores[code] for code in (self.guests | {UNDETERMINED}) & scores.keys()}
         total = sum(scores.values())
         return {code: score / total for code, score in scores.items()}
 
