@@ -11,14 +11,12 @@ spaced documents, the first 2,000 characters of each. The last line is one JSON 
 import importlib.util
 import json
 import os
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from polyglot_lm.corpus.identify import count_scripts, identifier, identify_batch
@@ -166,9 +164,6 @@ def show_sentences() -> dict[str, float]:
 
 
 def main() -> None:
-    start = time.process_time()
-    identify_batch(["load"], np.ones((1, len(identifier().scripts)), dtype=np.int64))
-    print(f"loaded in {time.process_time() - start:.3f} CPU seconds; Python {sys.version.split()[0]}")
     figures = measure(show=True) | show_sentences()
     print(json.dumps({name: round(figure, 5) for name, figure in figures.items()}))
 
