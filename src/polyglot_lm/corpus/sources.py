@@ -111,7 +111,7 @@ class Files:
         if file.size <= least or compression(file):
             return [(0, 0)]
         if kind is RowGroups:
-            return cut_row_groups(file, self.slice_bytes)
+            return cuts_of(row_groups(file), self.slice_bytes)
 
         def find() -> str:
             if kind is JsonLines:
@@ -175,21 +175,29 @@ def cut_paragraphs(file: File, slice_bytes: int, max_document_bytes: int) -> lis
     return cuts
 
 
-def cut_row_groups(file: File, slice_bytes: int) -> list[tuple[int, int]]:
-    """Cut before the row group with which a slice would hold over `slice_bytes` of text; one slice of a file that is no Parquet."""
+def row_groups(file: File) -> list[tuple[int, int]]:
+    """Return rows and bytes of text of each row group; none of a file that is no Parquet (its reader will say what is wrong)."""
+
+    def find() -> str:
+        with opened(file) as stream:
+            try:
+                metadata = open_parquet(stream).metadata
+            except (pa.ArrowException, OSError):
+                return "[]"
+            groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+            return json.dumps([(group.num_rows, text_bytes(group)) for group in groups])
+
+    return [(rows, size) for rows, size in json.loads(remembered_of(file, "row groups", find))]
+
+
+def cuts_of(groups: list[tuple[int, int]], slice_bytes: int) -> list[tuple[int, int]]:
+    """Cut before the row group with which a slice would hold over `slice_bytes` of text."""
     cuts, row, held = [(0, 0)], 0, 0
-    with opened(file) as stream:
-        try:
-            metadata = open_parquet(stream).metadata
-        except (pa.ArrowException, OSError):
-            return cuts  # its reader will say what is wrong
-        for number in range(metadata.num_row_groups):
-            group = metadata.row_group(number)
-            size = text_bytes(group)
-            if held and held + size > slice_bytes:
-                cuts.append((number, row))
-                held = 0
-            held, row = held + size, row + group.num_rows
+    for number, (rows, size) in enumerate(groups):
+        if held and held + size > slice_bytes:
+            cuts.append((number, row))
+            held = 0
+        held, row = held + size, row + rows
     return cuts
 
 
