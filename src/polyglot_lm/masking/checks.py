@@ -176,6 +176,10 @@ def no_span_of_years(hit: str) -> bool:
     return len(found) != 2 or not int(found[0]) < int(found[1]) <= 2100
 
 
+def num_digits_between(hit: str, *, least: int, most: int) -> bool:
+    return least <= len(digits(hit)) <= most
+
+
 def no_date(hit: str) -> bool:
     return not re.match(
         r"(?:19|20|25)\d\d(?:([-. ])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])|(?:0[1-9]|1[0-2])[0-3]\d)(?!\d)", hit
@@ -229,7 +233,10 @@ NAMED: dict[str, tuple[Strength, Check]] = {
 
 
 def named(name: str) -> tuple[Strength, Check]:
-    """Look a check up; `phone:KR` asks Korea's numbering plan. Raises KeyError for an unknown name."""
+    """Look a check up; `phone:KR` asks Korea's numbering plan, `digits:10-14` counts. Raises KeyError for an unknown name."""
     if name.startswith("phone:"):
         return "plan", functools.partial(phone, region=name.removeprefix("phone:"))
+    if name.startswith("digits:"):
+        least, _, most = name.removeprefix("digits:").partition("-")
+        return "shape", functools.partial(num_digits_between, least=int(least), most=int(most))
     return NAMED[name]

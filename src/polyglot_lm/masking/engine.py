@@ -8,13 +8,15 @@ near: masking goes on until nothing is found, so a masked text masks to itself. 
 sign and past at most three numbers, so those rounds are few.
 """
 
+import dataclasses
+import functools
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from polyglot_lm.masking.rules import EVERYWHERE, KINDS, TOKENS, Rule, rules
+from polyglot_lm.masking.rules import EVERYWHERE, KINDS, LEFT, RIGHT, TOKENS, Rule, gate, rules
 from polyglot_lm.masking.zones import Window, windows
 from polyglot_lm.pipeline import UserError
 
@@ -64,12 +66,17 @@ class Hit:
 
 def mask(text: str, *, countries: Sequence[str], kinds: Sequence[str] = KINDS) -> Masked:
     """Mask by the rules of these countries and by those for all countries; raises UserError for an unknown country or kind."""
-    check_kinds(kinds)
-    chosen = tuple(rule for name in dict.fromkeys((*countries, EVERYWHERE)) for rule in rules(name) if rule.kind in kinds)
+    chosen = chosen_rules(tuple(countries), tuple(kinds))
     masked: Masked = Masked(text, ())
     while hits := settle(find(masked.text, chosen)):
         masked = replace(masked, hits)
     return masked
+
+
+@functools.cache
+def chosen_rules(countries: tuple[str, ...], kinds: tuple[str, ...]) -> tuple[Rule, ...]:
+    check_kinds(kinds)
+    return tuple(rule for name in dict.fromkeys((*countries, EVERYWHERE)) for rule in rules(name) if rule.kind in kinds)
 
 
 def check_kinds(kinds: Sequence[str]) -> None:
@@ -80,40 +87,48 @@ def check_kinds(kinds: Sequence[str]) -> None:
 
 def replace(masked: Masked, hits: Sequence[Span]) -> Masked:
     """Replace the hits, and say where they stood in the original text."""
-    pieces, at, shift, earlier = [], 0, 0, list(masked.spans)
+    pieces, at, shift, earlier = [], 0, 0, deque(masked.spans)
     moved = []
     for hit in hits:
         while earlier and earlier[0].start - shift < hit.start:
-            done = earlier.pop(0)
+            done = earlier.popleft()
             shift += done.end - done.start - len(done.token)
         pieces += [masked.text[at : hit.start], hit.token]
         at = hit.end
-        moved.append(
-            Span(
-                start=hit.start + shift,
-                end=hit.end + shift,
-                kind=hit.kind,
-                country=hit.country,
-                rule=hit.rule,
-                evidence=hit.evidence,
-            )
-        )
+        moved.append(dataclasses.replace(hit, start=hit.start + shift, end=hit.end + shift))
     spans = sorted([*masked.spans, *moved], key=lambda span: span.start)
     return Masked("".join([*pieces, masked.text[at:]]), tuple(spans))
 
 
-def find(text: str, chosen: Sequence[Rule]) -> Iterator[Hit]:
+def find(text: str, chosen: tuple[Rule, ...]) -> Iterator[Hit]:
+    """Yield the hits of all rules, overlaps included."""
+    if not chosen:
+        return
+    opening = gate(chosen)
     for window in windows(text):
-        for rule in chosen:
-            for match in rule.pattern.finditer(window.text, window.first, window.last):
-                hit = judge(text, window, rule, match.start(), match.end())
-                if hit:
-                    yield hit
+        if opening.search(window.data, window.first - 1):
+            for rule in chosen:
+                yield from hits_of(rule, window, text)
+
+
+def hits_of(rule: Rule, window: Window, text: str) -> Iterator[Hit]:
+    """Yield a rule's hits in a window, left to right and apart; what is refused hides no hit inside it."""
+    at = window.first - 1  # a pattern begins with the sign before a number
+    while match := rule.pattern.search(window.data, at):
+        start, end = match.span(1)
+        if start >= window.last:
+            return
+        hit = None
+        if LEFT.match(window.data, start) and RIGHT.match(window.data, end):
+            hit = judge(text, window, rule, start, end)
+        if hit:
+            yield hit
+        at = end if hit else start
 
 
 def judge(text: str, window: Window, rule: Rule, start: int, end: int) -> Hit | None:
     """Weigh one match: None when a check that must hold fails, a word refuses it, or nothing that is needed is there."""
-    number = window.text[start:end]
+    number = window.data[start:end].decode("ascii")
     while not all(check(number) for _, _, check in rule.must):
         shorter = SHORTENED.search(number) if rule.shorten else None
         if shorter is None:

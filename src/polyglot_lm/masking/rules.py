@@ -1,10 +1,10 @@
 """Rules as data: one TOML file a country in `rules/`, and `any.toml` for what is written alike everywhere.
 
 A rule says the kind, the shape, what must hold (`must`), what would strengthen it (`may`), the words expected near (`words`) and
-what is needed at least (`needs`: any one of the names of checks, or "context"). In a shape,
-`~` is one separator or none and `%` one separator. Shapes are bounded: no `*`, `+` or open repeat, so a search is linear.
-Every shape is set between the same two edges, so that no rule ever takes a part of a longer number. `yes` and `no` of a rule
-are its tests; a span is marked 《…》.
+what is needed at least (`needs`: any one of the names of checks, or "context"). In a shape, `~` is one separator or none and `%`
+one separator. Shapes are of RE2, which looks at each byte once whatever the shape, so no text takes long. Every shape is set
+between the same two edges, so that no rule ever takes a part of a longer number: one sign left and two right are part of the
+pattern, what needs a look further back is asked of a hit afterwards. `yes` and `no` are a rule's tests; a span is marked 《…》.
 """
 
 import functools
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import re2
+
 from polyglot_lm.masking.checks import Check, Strength, named
 from polyglot_lm.pipeline import UserError
 
@@ -22,23 +24,34 @@ RULES = Path(__file__).parent / "rules"
 EVERYWHERE = "any"
 TOKENS = {name: f"<|{name}|>" for name in ("acc", "rrn", "tell", "card", "email", "ip", "passport", "tax")}
 KINDS = tuple(TOKENS)
-FIELDS = frozenset(("name", "kind", "shape", "must", "may", "needs", "words", "before", "after", "shorten", "yes", "no"))
+FIELDS = frozenset(("name", "kind", "shape", "must", "may", "needs", "words", "before", "after", "shorten", "goes_on", "yes", "no"))
 SEPARATOR = r"(?: ?[-.] ?| )"
-LEFT = (
-    r"(?<![0-9A-Za-z_+])(?<![0-9A-Za-z][-/])(?<![0-9][.:])(?<![A-Za-z]=)"
-    r"(?<![^0-9][0-9],)(?<![^0-9][0-9]{2},)(?<![^0-9][0-9]{3},)"  # 1,234-567-890: an amount goes on
+BEFORE_A_HIT = "[^0-9A-Za-z_+]"
+AFTER_A_HIT = r"(?:[^0-9A-Za-z_{0}]|[{0}][^0-9])"  # the signs with which a number goes on, when a digit follows them
+LEFT = re.compile(
+    rb"(?<![0-9A-Za-z][-/])(?<![0-9][.:])(?<![A-Za-z]=)"
+    rb"(?<![^0-9][0-9],)(?<![^0-9][0-9]{2},)(?<![^0-9][0-9]{3},)"  # 1,234-567-890: an amount goes on
 )
-RIGHT = r"(?![0-9A-Za-z_])(?!-[0-9])(?!\.[0-9])(?:(?<=[0-9]{4})|(?!,[0-9]{3}(?![0-9])))"
+RIGHT = re.compile(rb"(?<=[0-9]{4})|(?!,[0-9]{3}(?![0-9]))")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+def compiled(pattern: str) -> Any:
+    """Compile for windows, in which every sign is one byte."""
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.max_mem = 64 << 20  # room for the automaton of all rules at once
+    return re2.compile(pattern.encode("ascii"), options)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Rule:
     """One shape of one kind of identifier. `before` and `after` count characters in which a word counts as near."""
 
     name: str
     country: str
     kind: str
-    pattern: re.Pattern[str]
+    shape: str
+    pattern: Any
     must: tuple[tuple[str, Strength, Check], ...]
     may: tuple[tuple[str, Strength, Check], ...]
     needs: frozenset[str]
@@ -72,7 +85,8 @@ def read_rule(entry: Mapping[str, Any], country: str, file: Mapping[str, Any]) -
         name=entry["name"],
         country=country,
         kind=entry["kind"],
-        pattern=re.compile(f"{LEFT}(?:{shape}){RIGHT}", re.ASCII),
+        shape=shape,
+        pattern=compiled(f"{BEFORE_A_HIT}({shape}){AFTER_A_HIT.format(re.escape(entry.get('goes_on', '-.')))}"),
         must=tuple((name, *named(name)) for name in entry.get("must", ())),
         may=tuple((name, *named(name)) for name in entry.get("may", ())),
         needs=frozenset(entry.get("needs", ())),
@@ -84,6 +98,12 @@ def read_rule(entry: Mapping[str, Any], country: str, file: Mapping[str, Any]) -
         yes=tuple(entry["yes"]),
         no=tuple(entry["no"]),
     )
+
+
+@functools.cache
+def gate(chosen: tuple[Rule, ...]) -> Any:
+    """Return one pattern that is found wherever a rule's is: most windows hold nothing, and one look says so."""
+    return compiled(f"{BEFORE_A_HIT}(?:{'|'.join(sorted({rule.shape for rule in chosen}))})")
 
 
 @functools.cache
