@@ -104,11 +104,10 @@ def find(text: str, chosen: tuple[Rule, ...]) -> Iterator[Hit]:
     """Yield the hits of all rules, overlaps included."""
     if not chosen:
         return
-    opening = gate(chosen)
+    matching = gate(chosen)
     for window in windows(text):
-        if opening.search(window.data, window.first - 1):
-            for rule in chosen:
-                yield from hits_of(rule, window, text)
+        for number in matching.Match(window.data) or ():
+            yield from hits_of(chosen[number], window, text)
 
 
 def hits_of(rule: Rule, window: Window, text: str) -> Iterator[Hit]:

@@ -35,12 +35,12 @@ LEFT = re.compile(
 RIGHT = re.compile(rb"(?<=[0-9]{4})|(?!,[0-9]{3}(?![0-9]))")
 
 
-def compiled(pattern: str) -> Any:
-    """Compile for windows, in which every sign is one byte."""
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.max_mem = 64 << 20  # room for the automaton of all rules at once
-    return re2.compile(pattern.encode("ascii"), options)
+def options() -> Any:
+    """Options of RE2 for windows, in which every sign is one byte."""
+    chosen = re2.Options()
+    chosen.encoding = re2.Options.Encoding.LATIN1
+    chosen.max_mem = 64 << 20  # room for the automaton of all rules at once
+    return chosen
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -50,7 +50,7 @@ class Rule:
     name: str
     country: str
     kind: str
-    shape: str
+    source: bytes
     pattern: Any
     must: tuple[tuple[str, Strength, Check], ...]
     may: tuple[tuple[str, Strength, Check], ...]
@@ -81,12 +81,13 @@ def read_rule(entry: Mapping[str, Any], country: str, file: Mapping[str, Any]) -
         raise ValueError(f"{country}.toml: a rule has the unknown field {min(unknown)!r}; fields are {', '.join(sorted(FIELDS))}")
     words = entry.get("words", ())
     shape = entry["shape"].replace("~", SEPARATOR + "?").replace("%", SEPARATOR)
+    source = f"{BEFORE_A_HIT}({shape}){AFTER_A_HIT.format(re.escape(entry.get('goes_on', '-.')))}".encode("ascii")
     return Rule(
         name=entry["name"],
         country=country,
         kind=entry["kind"],
-        shape=shape,
-        pattern=compiled(f"{BEFORE_A_HIT}({shape}){AFTER_A_HIT.format(re.escape(entry.get('goes_on', '-.')))}"),
+        source=source,
+        pattern=re2.compile(source, options()),
         must=tuple((name, *named(name)) for name in entry.get("must", ())),
         may=tuple((name, *named(name)) for name in entry.get("may", ())),
         needs=frozenset(entry.get("needs", ())),
@@ -102,8 +103,12 @@ def read_rule(entry: Mapping[str, Any], country: str, file: Mapping[str, Any]) -
 
 @functools.cache
 def gate(chosen: tuple[Rule, ...]) -> Any:
-    """Return one pattern that is found wherever a rule's is: most windows hold nothing, and one look says so."""
-    return compiled(f"{BEFORE_A_HIT}(?:{'|'.join(sorted({rule.shape for rule in chosen}))})")
+    """Return the set of all patterns: one look at a window says which rules match in it, mostly none."""
+    patterns = re2.Set.SearchSet(options())
+    for rule in chosen:
+        patterns.Add(rule.source)
+    patterns.Compile()
+    return patterns
 
 
 @functools.cache
