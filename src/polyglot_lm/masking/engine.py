@@ -1,7 +1,7 @@
 """Replace personal identifiers by one token each: `mask(text, countries=…)` returns the masked text and the spans.
 
 Every rule looks at the same windows of the original text (`zones`); a hit carries its evidence, and where hits overlap the
-best evidence wins, by sum: a word right before the number, a check digit (which one number in ten meets by chance), a
+best evidence wins, by sum: a word beside the number, a check digit (which one number in ten meets by chance), a
 numbering plan, a date or place, a word near, shape; then the longer hit. The order of the rules decides nothing. What lies
 between spans is kept character for character. A token is shorter than its number and so may free an edge or bring a word
 near: masking goes on until nothing is found, so a masked text masks to itself. Distances are counted with every number as one
@@ -20,8 +20,8 @@ from polyglot_lm.masking.rules import EVERYWHERE, KINDS, LEFT, RIGHT, TOKENS, Ru
 from polyglot_lm.masking.zones import Window, windows
 from polyglot_lm.pipeline import UserError
 
-WEIGHTS = {"right before": 8, "checksum": 6, "plan": 4, "structure": 3, "near": 3, "shape": 1}
-RIGHT_BEFORE = 4  # characters between a word and its number
+WEIGHTS = {"beside": 8, "checksum": 6, "plan": 4, "structure": 3, "near": 3, "shape": 1}
+BESIDE = 4  # characters between a word and its number
 REFUSED_WITHIN = 12
 RAW_CONTEXT = 160
 MOST_NUMBERS = 3  # a word reaches past so many numbers
@@ -140,7 +140,7 @@ def judge(text: str, window: Window, rule: Rule, start: int, end: int) -> Hit | 
     word = context(rule, before, text[last : last + RAW_CONTEXT] if rule.after else "")
     if word:
         passed.append(word)
-    names = {name for name, _ in passed} | ({"context"} if word else set())
+    names = {name for name, _ in passed} | ({"context", word[1]} if word else set())
     if rule.needs and not rule.needs & names:
         return None
     if refused(rule, before, word):
@@ -163,14 +163,14 @@ def context(rule: Rule, before: str, after: str) -> tuple[str, str] | None:
     found = list(rule.words.finditer(before))
     if found:
         last = found[-1]
-        return last.group(), "right before" if len(before) - last.end() <= RIGHT_BEFORE else "near"
+        return last.group(), "beside" if len(before) - last.end() <= BESIDE else "near"
     following = rule.words.search(NUMBERS.sub("\0", after.lower())[: rule.after]) if after else None
-    return (following.group(), "near") if following else None
+    return (following.group(), "beside" if following.start() < BESIDE else "near") if following else None
 
 
 def refused(rule: Rule, before: str, word: tuple[str, str] | None) -> bool:
     """A word for something else stands closer before the number than the word for it."""
-    if rule.refusal is None or (word and word[1] == "right before"):
+    if rule.refusal is None or (word and word[1] == "beside"):
         return False
     return rule.refusal.search(before[-REFUSED_WITHIN - 8 :]) is not None
 

@@ -1,8 +1,8 @@
 """Rules as data: one TOML file a country in `rules/`, and `any.toml` for what is written alike everywhere.
 
 A rule says the kind, the shape, what must hold (`must`), what would strengthen it (`may`), the words expected near (`words`) and
-what is needed at least (`needs`: any one of the names of checks, or "context"). In a shape, `~` is one separator or none and `%`
-one separator. Shapes are of RE2, which looks at each byte once whatever the shape, so no text takes long. Every shape is set
+what is needed at least (`needs`: any one of the names of checks, "context", or "beside", a word next to the number). In a shape, `~`
+is one separator or none and `%` one separator. Shapes are of RE2, which looks at each byte once, so no text takes long. Each is set
 between the same two edges, so that no rule ever takes a part of a longer number: one sign left and two right are part of the
 pattern, what needs a look further back is asked of a hit afterwards. `yes` and `no` are a rule's tests; a span is marked 《…》.
 """
