@@ -22,6 +22,9 @@ NOBODY = re.compile(
 )
 
 
+PLACEHOLDER = re.compile(r"^(?:git|e?-?mail|your[._-]?(?:name|e?mail)|user(?:name)?|someone|somebody)$|x{4}")
+
+
 def digits(hit: str) -> list[int]:
     return [int(letter) for letter in hit if letter in "0123456789"]
 
@@ -165,9 +168,9 @@ def no_version(hit: str) -> bool:
 
 
 def mailbox(hit: str) -> bool:
-    """No domain that is reserved (RFC 2606) or stands for any, no unit of systemd, no `git@` of a clone address."""
+    """No domain that is reserved (RFC 2606) or stands for any, no unit of systemd, no name that is a placeholder."""
     name, _, domain = hit.partition("@")
-    return not NOBODY.search(domain) and name != "git" and ".." not in hit and not name.startswith(".")
+    return not NOBODY.search(domain) and not PLACEHOLDER.search(name.lower()) and ".." not in hit
 
 
 def no_span_of_years(hit: str) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from polyglot_lm.masking.rules import EVERYWHERE, KINDS, LEFT, RIGHT, TOKENS, Rule, gate, rules
+from polyglot_lm.masking.rules import EVERYWHERE, KINDS, RIGHT, TOKENS, Rule, gate, rules
 from polyglot_lm.masking.zones import Window, windows
 from polyglot_lm.pipeline import UserError
 
@@ -118,7 +118,7 @@ def hits_of(rule: Rule, window: Window, text: str) -> Iterator[Hit]:
         if start >= window.last:
             return
         hit = None
-        if LEFT.match(window.data, start) and RIGHT.match(window.data, end):
+        if rule.left.match(window.data, start) and RIGHT.match(window.data, end):
             hit = judge(text, window, rule, start, end)
         if hit:
             yield hit

@@ -1,7 +1,7 @@
 """Rules as data: one TOML file a country in `rules/`, and `any.toml` for what is written alike everywhere.
 
 A rule says the kind, the shape, what must hold (`must`), what would strengthen it (`may`), the words expected near (`words`) and
-what is needed at least (`needs`: any one of the names of checks, "context", or "beside", a word next to the number). In a shape, `~`
+what is needed at least (`needs`: any one of the names of checks, "context", or "beside", a word next to it). In a shape, `~`
 is one separator or none and `%` one separator. Shapes are of RE2, which looks at each byte once, so no text takes long. Each is set
 between the same two edges, so that no rule ever takes a part of a longer number: one sign left and two right are part of the
 pattern, what needs a look further back is asked of a hit afterwards. `yes` and `no` are a rule's tests; a span is marked 《…》.
@@ -28,9 +28,9 @@ FIELDS = frozenset(("name", "kind", "shape", "must", "may", "needs", "words", "b
 SEPARATOR = r"(?: ?[-.] ?| )"
 BEFORE_A_HIT = "[^0-9A-Za-z_+]"
 AFTER_A_HIT = r"(?:[^0-9A-Za-z_{0}]|[{0}][^0-9])"  # the signs with which a number goes on, when a digit follows them
-LEFT = re.compile(
-    rb"(?<![0-9A-Za-z][-/])(?<![0-9][.:])(?<![A-Za-z]=)"
-    rb"(?<![^0-9][0-9],)(?<![^0-9][0-9]{2},)(?<![^0-9][0-9]{3},)"  # 1,234-567-890: an amount goes on
+LEFT = (
+    r"(?<![0-9A-Za-z][-/{0}])(?<![0-9][.:])(?<![A-Za-z]=)"
+    r"(?<![^0-9][0-9],)(?<![^0-9][0-9][0-9],)(?<![^0-9][0-9][0-9][0-9],)"  # 1,234-567-890: an amount goes on
 )
 RIGHT = re.compile(rb"(?<=[0-9]{4})|(?!,[0-9]{3}(?![0-9]))")
 
@@ -51,6 +51,7 @@ class Rule:
     country: str
     kind: str
     source: bytes
+    left: re.Pattern[bytes]
     pattern: Any
     must: tuple[tuple[str, Strength, Check], ...]
     may: tuple[tuple[str, Strength, Check], ...]
@@ -81,12 +82,14 @@ def read_rule(entry: Mapping[str, Any], country: str, file: Mapping[str, Any]) -
         raise ValueError(f"{country}.toml: a rule has the unknown field {min(unknown)!r}; fields are {', '.join(sorted(FIELDS))}")
     words = entry.get("words", ())
     shape = entry["shape"].replace("~", SEPARATOR + "?").replace("%", SEPARATOR)
-    source = f"{BEFORE_A_HIT}({shape}){AFTER_A_HIT.format(re.escape(entry.get('goes_on', '-.')))}".encode("ascii")
+    goes_on = re.escape(entry.get("goes_on", "-."))
+    source = f"{BEFORE_A_HIT}({shape}){AFTER_A_HIT.format(goes_on)}".encode("ascii")
     return Rule(
         name=entry["name"],
         country=country,
         kind=entry["kind"],
         source=source,
+        left=re.compile(LEFT.format(goes_on.replace(r"\-\.", "")).encode("ascii")),
         pattern=re2.compile(source, options()),
         must=tuple((name, *named(name)) for name in entry.get("must", ())),
         may=tuple((name, *named(name)) for name in entry.get("may", ())),
