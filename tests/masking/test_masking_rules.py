@@ -34,11 +34,11 @@ def test_a_counter_example_is_not_taken_by_its_rule(rule: Rule, text: str) -> No
 
 @pytest.mark.parametrize("rule", ALL, ids=lambda rule: f"{rule.country}: {rule.name}")
 def test_a_rule_is_bounded_has_examples_and_a_known_kind(rule: Rule) -> None:
-    assert not OPEN_REPEAT.search(rule.pattern.pattern.replace(r"\+", ""))
+    assert not OPEN_REPEAT.search(rule.source.decode().replace(r"\+", ""))
     assert rule.kind in KINDS
     assert rule.yes and rule.no
     assert "context" not in rule.needs or rule.words
-    assert rule.needs <= {"context"} | {name for name, _, _ in (*rule.must, *rule.may)}
+    assert rule.needs <= {"context", "beside"} | {name for name, _, _ in (*rule.must, *rule.may)}
 
 
 def test_every_language_has_the_rules_of_its_countries() -> None:

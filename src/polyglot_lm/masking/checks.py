@@ -22,6 +22,9 @@ NOBODY = re.compile(
 )
 
 
+PLACEHOLDER = re.compile(r"^(?:git|e?-?mail|your[._-]?(?:name|e?mail)|user(?:name)?|someone|somebody)$|x{4}")
+
+
 def digits(hit: str) -> list[int]:
     return [int(letter) for letter in hit if letter in "0123456789"]
 
@@ -165,15 +168,19 @@ def no_version(hit: str) -> bool:
 
 
 def mailbox(hit: str) -> bool:
-    """No domain that is reserved (RFC 2606) or stands for any, no unit of systemd, no `git@` of a clone address."""
+    """No domain that is reserved (RFC 2606) or stands for any, no unit of systemd, no name that is a placeholder."""
     name, _, domain = hit.partition("@")
-    return not NOBODY.search(domain) and name != "git" and ".." not in hit and not name.startswith(".")
+    return not NOBODY.search(domain) and not PLACEHOLDER.search(name.lower()) and ".." not in hit
 
 
 def no_span_of_years(hit: str) -> bool:
     """1588-1234 is a number to call, 1592-1598 a war and 1762-1836 a life."""
     found = re.split(r"\D+", hit)
     return len(found) != 2 or not int(found[0]) < int(found[1]) <= 2100
+
+
+def num_digits_between(hit: str, *, least: int, most: int) -> bool:
+    return least <= len(digits(hit)) <= most
 
 
 def no_date(hit: str) -> bool:
@@ -229,7 +236,10 @@ NAMED: dict[str, tuple[Strength, Check]] = {
 
 
 def named(name: str) -> tuple[Strength, Check]:
-    """Look a check up; `phone:KR` asks Korea's numbering plan. Raises KeyError for an unknown name."""
+    """Look a check up; `phone:KR` asks Korea's numbering plan, `digits:10-14` counts. Raises KeyError for an unknown name."""
     if name.startswith("phone:"):
         return "plan", functools.partial(phone, region=name.removeprefix("phone:"))
+    if name.startswith("digits:"):
+        least, _, most = name.removeprefix("digits:").partition("-")
+        return "shape", functools.partial(num_digits_between, least=int(least), most=int(most))
     return NAMED[name]

@@ -1,25 +1,27 @@
 """Replace personal identifiers by one token each: `mask(text, countries=…)` returns the masked text and the spans.
 
 Every rule looks at the same windows of the original text (`zones`); a hit carries its evidence, and where hits overlap the
-best evidence wins, by sum: a word right before the number, a check digit (which one number in ten meets by chance), a
+best evidence wins, by sum: a word beside the number, a check digit (which one number in ten meets by chance), a
 numbering plan, a date or place, a word near, shape; then the longer hit. The order of the rules decides nothing. What lies
 between spans is kept character for character. A token is shorter than its number and so may free an edge or bring a word
 near: masking goes on until nothing is found, so a masked text masks to itself. Distances are counted with every number as one
 sign and past at most three numbers, so those rounds are few.
 """
 
+import dataclasses
+import functools
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from polyglot_lm.masking.rules import EVERYWHERE, KINDS, TOKENS, Rule, rules
+from polyglot_lm.masking.rules import EVERYWHERE, KINDS, RIGHT, TOKENS, Rule, gate, rules
 from polyglot_lm.masking.zones import Window, windows
 from polyglot_lm.pipeline import UserError
 
-WEIGHTS = {"right before": 8, "checksum": 6, "plan": 4, "structure": 3, "near": 3, "shape": 1}
-RIGHT_BEFORE = 4  # characters between a word and its number
+WEIGHTS = {"beside": 8, "checksum": 6, "plan": 4, "structure": 3, "near": 3, "shape": 1}
+BESIDE = 4  # characters between a word and its number
 REFUSED_WITHIN = 12
 RAW_CONTEXT = 160
 MOST_NUMBERS = 3  # a word reaches past so many numbers
@@ -64,12 +66,17 @@ class Hit:
 
 def mask(text: str, *, countries: Sequence[str], kinds: Sequence[str] = KINDS) -> Masked:
     """Mask by the rules of these countries and by those for all countries; raises UserError for an unknown country or kind."""
-    check_kinds(kinds)
-    chosen = tuple(rule for name in dict.fromkeys((*countries, EVERYWHERE)) for rule in rules(name) if rule.kind in kinds)
+    chosen = chosen_rules(tuple(countries), tuple(kinds))
     masked: Masked = Masked(text, ())
     while hits := settle(find(masked.text, chosen)):
         masked = replace(masked, hits)
     return masked
+
+
+@functools.cache
+def chosen_rules(countries: tuple[str, ...], kinds: tuple[str, ...]) -> tuple[Rule, ...]:
+    check_kinds(kinds)
+    return tuple(rule for name in dict.fromkeys((*countries, EVERYWHERE)) for rule in rules(name) if rule.kind in kinds)
 
 
 def check_kinds(kinds: Sequence[str]) -> None:
@@ -80,40 +87,47 @@ def check_kinds(kinds: Sequence[str]) -> None:
 
 def replace(masked: Masked, hits: Sequence[Span]) -> Masked:
     """Replace the hits, and say where they stood in the original text."""
-    pieces, at, shift, earlier = [], 0, 0, list(masked.spans)
+    pieces, at, shift, earlier = [], 0, 0, deque(masked.spans)
     moved = []
     for hit in hits:
         while earlier and earlier[0].start - shift < hit.start:
-            done = earlier.pop(0)
+            done = earlier.popleft()
             shift += done.end - done.start - len(done.token)
         pieces += [masked.text[at : hit.start], hit.token]
         at = hit.end
-        moved.append(
-            Span(
-                start=hit.start + shift,
-                end=hit.end + shift,
-                kind=hit.kind,
-                country=hit.country,
-                rule=hit.rule,
-                evidence=hit.evidence,
-            )
-        )
+        moved.append(dataclasses.replace(hit, start=hit.start + shift, end=hit.end + shift))
     spans = sorted([*masked.spans, *moved], key=lambda span: span.start)
     return Masked("".join([*pieces, masked.text[at:]]), tuple(spans))
 
 
-def find(text: str, chosen: Sequence[Rule]) -> Iterator[Hit]:
+def find(text: str, chosen: tuple[Rule, ...]) -> Iterator[Hit]:
+    """Yield the hits of all rules, overlaps included."""
+    if not chosen:
+        return
+    matching = gate(chosen)
     for window in windows(text):
-        for rule in chosen:
-            for match in rule.pattern.finditer(window.text, window.first, window.last):
-                hit = judge(text, window, rule, match.start(), match.end())
-                if hit:
-                    yield hit
+        for number in matching.Match(window.data) or ():
+            yield from hits_of(chosen[number], window, text)
+
+
+def hits_of(rule: Rule, window: Window, text: str) -> Iterator[Hit]:
+    """Yield a rule's hits in a window, left to right and apart; what is refused hides no hit inside it."""
+    at = window.first - 1  # a pattern begins with the sign before a number
+    while match := rule.pattern.search(window.data, at):
+        start, end = match.span(1)
+        if start >= window.last:
+            return
+        hit = None
+        if rule.left.match(window.data, start) and RIGHT.match(window.data, end):
+            hit = judge(text, window, rule, start, end)
+        if hit:
+            yield hit
+        at = end if hit else start
 
 
 def judge(text: str, window: Window, rule: Rule, start: int, end: int) -> Hit | None:
     """Weigh one match: None when a check that must hold fails, a word refuses it, or nothing that is needed is there."""
-    number = window.text[start:end]
+    number = window.data[start:end].decode("ascii")
     while not all(check(number) for _, _, check in rule.must):
         shorter = SHORTENED.search(number) if rule.shorten else None
         if shorter is None:
@@ -126,7 +140,7 @@ def judge(text: str, window: Window, rule: Rule, start: int, end: int) -> Hit | 
     word = context(rule, before, text[last : last + RAW_CONTEXT] if rule.after else "")
     if word:
         passed.append(word)
-    names = {name for name, _ in passed} | ({"context"} if word else set())
+    names = {name for name, _ in passed} | ({"context", word[1]} if word else set())
     if rule.needs and not rule.needs & names:
         return None
     if refused(rule, before, word):
@@ -149,14 +163,14 @@ def context(rule: Rule, before: str, after: str) -> tuple[str, str] | None:
     found = list(rule.words.finditer(before))
     if found:
         last = found[-1]
-        return last.group(), "right before" if len(before) - last.end() <= RIGHT_BEFORE else "near"
+        return last.group(), "beside" if len(before) - last.end() <= BESIDE else "near"
     following = rule.words.search(NUMBERS.sub("\0", after.lower())[: rule.after]) if after else None
-    return (following.group(), "near") if following else None
+    return (following.group(), "beside" if following.start() < BESIDE else "near") if following else None
 
 
 def refused(rule: Rule, before: str, word: tuple[str, str] | None) -> bool:
     """A word for something else stands closer before the number than the word for it."""
-    if rule.refusal is None or (word and word[1] == "right before"):
+    if rule.refusal is None or (word and word[1] == "beside"):
         return False
     return rule.refusal.search(before[-REFUSED_WITHIN - 8 :]) is not None
 

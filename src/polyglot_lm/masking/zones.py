@@ -2,12 +2,15 @@
 
 In: a text. Out: windows. One linear pass of re2 over the UTF-8 bytes finds stretches of seven or more digits with light
 separators, and the shapes that have fewer digits (IPv4, IPv6, passports, e-mail); a text without them is done at the speed of that
-pass. A window is then normalised for the rules: every decimal digit of Unicode becomes an ASCII digit, full-width letters and
-signs become ASCII, all dashes `-`, all spaces of one line a space, and invisible characters are dropped. `offsets` leads each
-normalised character back to its place in the text, so spans stay exact and nothing outside them is ever rewritten.
+pass. A window is then normalised for the rules, one byte a character: every decimal digit of Unicode becomes an ASCII digit,
+full-width letters and signs become ASCII, all dashes `-`, all spaces of one line a space, other letters `?`; invisible characters
+and the spaces of ` - ` between digits are dropped. `offsets` leads each byte back to its place in the text, so spans stay exact and
+nothing outside them is ever rewritten.
 """
 
+import bisect
 import itertools
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,15 +29,17 @@ ZONES = re2.compile(
     rf"|(?:{HEX}(?::{HEX}){{7}}|(?:{HEX}:){{1,6}}:(?:{HEX}(?::{HEX}){{0,5}})?)"
     r"|(?:[0-9A-Za-z._%+\-]{1,64}[@＠][0-9A-Za-z．.\-]{3,255})"
 )
+MARGIN = 4  # what may stand before the first digit: a plus, a bracket, letters
 BEFORE, AFTER = 8, 14  # characters of margin: what bounds a number on the left, a tail of letters on the right
+SPACED_DASH = re.compile(r"(?<=[0-9)]) (-) (?=[0-9(])")
 SIGNS = {"−": "-", "ー": "-", "·": ".", "～": "~", "\t": " "}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Window:
-    """A normalised stretch of text; rules search it from `first` to `last`. `offsets[i]` is the place of character i."""
+    """A normalised stretch of text. Hits start in `data[first:last]`; `offsets[i]` is the place of byte i in the text."""
 
-    text: str
+    data: bytes
     first: int
     last: int
     offsets: range | list[int]
@@ -78,13 +83,20 @@ def windows(text: str) -> Iterator[Window]:
 
 
 def window(text: str, start: int, end: int) -> Window:
-    """Normalise text[start:end] with its margins; a character that is dropped belongs to none."""
+    """Normalise text[start:end] with its margins, and a line's end on both sides; a character that is dropped belongs to none."""
     begin = max(0, start - BEFORE)
     raw = text[begin : end + AFTER]
-    if raw.isascii():
-        return Window(text=raw, first=max(0, start - begin - 4), last=len(raw), offsets=range(begin, begin + len(raw) + 1))
-    letters = [NORMAL[letter] for letter in raw]
-    kept = list(itertools.compress(range(begin, begin + len(raw)), letters))
-    dropped = sum(not letter for letter in letters[: start - begin])
-    first = max(0, start - begin - dropped - 4)
-    return Window(text="".join(letters), first=first, last=len(kept), offsets=[*kept, begin + len(raw)])
+    if raw.isascii() and " - " not in raw and "\t" not in raw:
+        places: range | list[int] = range(begin - 1, begin + len(raw) + 2)
+        plain = raw
+    else:
+        letters = [NORMAL[letter] for letter in raw]
+        kept = list(itertools.compress(range(begin, begin + len(raw)), letters))
+        plain = "".join(letters)
+        for dash in reversed(list(SPACED_DASH.finditer(plain))) if " - " in plain else ():
+            plain = f"{plain[: dash.start()]}-{plain[dash.end() :]}"
+            del kept[dash.end() - 1], kept[dash.start()]
+        places = [begin - 1, *kept, begin + len(raw), begin + len(raw)]
+    first = bisect.bisect_left(places, start - MARGIN)
+    data = f"\n{plain}\n\n".encode("ascii", "replace")
+    return Window(data=data, first=max(1, first), last=bisect.bisect_left(places, end), offsets=places)
