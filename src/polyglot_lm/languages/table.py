@@ -27,6 +27,7 @@ class Language:
     family: str
     speakers_millions: int
     writing_unit: str
+    shingle_units: int
     byte_premium: float
     supply_bytes: int
     supply_source: str
@@ -40,6 +41,8 @@ class Language:
     def __post_init__(self) -> None:
         if not self.byte_premium > 0:
             raise ValueError(f"{self.code}: byte_premium is {self.byte_premium}; it must be positive")
+        if self.shingle_units < 1:
+            raise ValueError(f"{self.code}: shingle_units is {self.shingle_units}; it must be 1 or more")
 
     @property
     def supply_english_bytes(self) -> float:
