@@ -46,10 +46,10 @@ PINS = (  # datatrove and the word tokenizers it has for our languages; Kiwi 0.2
         "tokenizers",
     ),
 )
-VERDICTS = 1  # raised when the worker's values change, so that the cache is not read
+VERDICTS = 2  # raised when the worker's values change, so that the cache is not read
 KEY = "calibration"  # of the hash that orders documents: another key, another sample
 LARGEST_BYTES = 200_000  # documents above are left out: few, and one would be a language's sample
-SAMPLE_BYTES, SPEED_BYTES = 4_000_000, 300_000
+SAMPLE_BYTES, SPEED_BYTES = 9_000_000, 300_000
 
 
 def shared_text() -> Path:

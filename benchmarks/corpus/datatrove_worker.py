@@ -99,6 +99,7 @@ def statistics(text: str, settings: Settings) -> dict[str, float]:
     split_lines = REPEATED_LINE_BREAKS.split(text)
     num_words = max(1, len(words))
     found = {
+        "num_tokens": len(words),
         "num_words": len(plain),
         "word_length": float(np.mean([len(word) for word in plain])) if plain else 0.0,
         "hashes": text.count("#") / num_words,
