@@ -23,6 +23,10 @@ from polyglot_lm.languages import Language, language
 from polyglot_lm.pipeline import UserError
 
 THRESHOLDS = Path(__file__).with_name("thresholds")
+TOKEN_COUNTS = (  # columns of corpus.kernels.tokens, named here so that numba is not imported
+    *("spaced_words", "spaced_numbers", "symbols_between", "symbols_after", "symbols_before", "symbols_alone", "symbols_repeated"),
+    *("pieces_with_letters", "pieces_with_digits", "pieces_of_symbols"),
+)
 KEPT = 0  # the code of a document that no rule refuses
 Columns = Mapping[str, np.ndarray[Any, Any]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -114,28 +118,21 @@ REASONS: tuple[str | None, ...] = (None, *(each.reason for each in RULES))  # by
 RULED = {(each.measure, each.side) for each in RULES}
 
 FEATURES: Mapping[str, Callable[[Columns], Floats]] = {  # what words are estimated from, each a count
-    "spaced_words": lambda c: of(c, "alphabetic_ratio") * tokens(c) - unspaced(c),
-    "spaced_letters": lambda c: of(c, "num_letters") - unspaced(c) - script(c, "Hang"),
+    **{name: (lambda c, name=name: of(c, name)) for name in TOKEN_COUNTS},
+    "spaced_letters": lambda c: of(c, "num_letters") - script(c, "Hani", "Hira", "Kana", "Thai", "Hang"),
     "hangul": lambda c: script(c, "Hang"),
     "han": lambda c: script(c, "Hani"),
-    "kana": lambda c: script(c, "Hira") + script(c, "Kana"),
+    "hiragana": lambda c: script(c, "Hira"),
+    "katakana": lambda c: script(c, "Kana"),
     "thai": lambda c: script(c, "Thai"),
-    "numbers": lambda c: of(c, "num_units") - of(c, "alphabetic_ratio") * tokens(c),
-    "symbols": lambda c: of(c, "num_symbols"),
 }
-ESTIMATES = (
-    "tokens",
-    "alphabetic",
-    "words",
-)  # tokens: words and symbols; alphabetic: tokens with a letter; words: tokens but symbols
+ESTIMATES = ("tokens", "alphabetic", "words")  # tokens: words and symbols; alphabetic: tokens with a letter; words: tokens but symbols
 ESTIMATED = ("words", "word_length", "hashes", "ellipses", "alphabetic_words", "newlines")  # measures that need the weights
 
 
 def of(columns: Columns, name: str) -> Floats:
     if name not in columns:
-        raise KeyError(
-            f"no column {name!r} among {', '.join(columns)}; quality rules need the columns of corpus.kernels.statistics"
-        )
+        raise KeyError(f"no column {name!r} among {', '.join(columns)}; quality rules need the columns of corpus.kernels.statistics")
     return columns[name].astype(np.float64)
 
 
@@ -143,12 +140,9 @@ def tokens(columns: Columns) -> Floats:
     return np.maximum(1, of(columns, "num_units") + of(columns, "num_symbols"))
 
 
-def script(columns: Columns, name: str) -> Floats:
-    return np.round(of(columns, f"script_{name}") * of(columns, "num_letters"))
-
-
-def unspaced(columns: Columns) -> Floats:
-    return script(columns, "Hani") + script(columns, "Hira") + script(columns, "Kana") + script(columns, "Thai")
+def script(columns: Columns, *names: str) -> Floats:
+    """Return how many letters are of these scripts."""
+    return np.round(np.sum([of(columns, f"script_{name}") for name in names], axis=0) * of(columns, "num_letters"))
 
 
 def estimate(columns: Columns, thresholds: Thresholds, name: str) -> Floats:
@@ -234,9 +228,7 @@ def thresholds_of(code: str) -> Thresholds:
     entry = language(code)
     path = THRESHOLDS / f"{code}.toml"
     if not path.exists():
-        raise UserError(
-            f"language {code!r} has no thresholds; write {path.name} with `python benchmarks/corpus/calibrate.py {code}`"
-        )
+        raise UserError(f"language {code!r} has no thresholds; write {path.name} with `python benchmarks/corpus/calibrate.py {code}`")
     return read_thresholds(path, entry)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from polyglot_lm.corpus.kernels import lines as ln
 from polyglot_lm.corpus.kernels.batch import TextBatch
 from polyglot_lm.corpus.kernels.compiled import kernel
-from polyglot_lm.corpus.kernels.repetition import MAX_UNITS, NUM_LEVELS, measure_repetition, scratch
+from polyglot_lm.corpus.kernels.repetition import NUM_LEVELS, measure_repetition, scratch
 from polyglot_lm.corpus.kernels.scripts import (
     DIGIT,
     FIRST_SCRIPT,
@@ -33,7 +33,8 @@ from polyglot_lm.corpus.kernels.scripts import (
     UNSPACED,
     kinds,
 )
-from polyglot_lm.corpus.kernels.units import HASH_FACTOR, HASH_SEED, code_point, mixed
+from polyglot_lm.corpus.kernels.tokens import LOOKED_CHARS, LOOKED_TOKENS, NUM_TOKEN_COUNTS, TOKEN_COUNTS, cuts, read_tokens
+from polyglot_lm.corpus.kernels.units import code_point
 
 COUNTS = (
     "num_chars",
@@ -45,6 +46,7 @@ COUNTS = (
     "num_newlines",
     "num_lines",
     "stop_words",
+    *TOKEN_COUNTS,
 )
 SHARES = (
     *("letter_share", "digit_share", *(f"script_{script}" for script in SCRIPTS)),
@@ -55,7 +57,7 @@ SHARES = (
 )
 MAX_STOP_WORDS = 64
 HASH, STOP, ELLIPSIS = ord("#"), ord("."), ord("…")
-UNITS, UNIT_CHARS, ALPHABETIC, HASHES, ELLIPSES, STOP_WORDS, LOOKED_UNITS, LOOKED_CHARS, NUM_TALLIES = range(9)
+UNITS, UNIT_CHARS, ALPHABETIC, HASHES, ELLIPSES, STOP_WORDS, NUM_TALLIES = range(7)
 Column = np.ndarray[Any, np.dtype[np.int32]] | np.ndarray[Any, np.dtype[np.float32]]
 ONE = np.uint64(1)
 
@@ -86,31 +88,33 @@ def statistics(batch: TextBatch, words: Sequence[str] = ()) -> Mapping[str, Colu
     scripts without spaces, anywhere. A share of nothing is 0."""
     counts = np.zeros((len(COUNTS), len(batch)), np.int32)
     shares = np.zeros((len(SHARES), len(batch)), np.float32)
-    measure(batch.data, batch.offsets, kinds(), stop_words(words), scratch(), ln.line_slots(), counts, shares)
+    measure(batch.data, batch.offsets, kinds(), stop_words(words), scratch(), ln.line_slots(), cuts(), counts, shares)
     return {**dict(zip(COUNTS, counts, strict=True)), **dict(zip(SHARES, shares, strict=True))}
 
 
 @kernel
-def measure(data, offsets, kind_of, stops, work, slots, counts, shares):
+def measure(data, offsets, kind_of, stops, work, slots, cut_below, counts, shares):
     of_kind = np.zeros(NUM_KINDS, np.int64)
     tallies = np.zeros(NUM_TALLIES, np.int64)
     of_lines = np.zeros(ln.NUM_COUNTS, np.int64)
     repeated = np.zeros(NUM_LEVELS, np.int64)
+    of_tokens = np.zeros(NUM_TOKEN_COUNTS, np.int64)
     for text in range(len(offsets) - 1):
         begin, end = offsets[text], offsets[text + 1]
-        read_units(data, begin, end, kind_of, stops, work, of_kind, tallies)
+        read_units(data, begin, end, kind_of, stops, of_kind, tallies)
+        read_tokens(data, begin, end, kind_of, cut_below, work, of_tokens)
         ln.measure_lines(data, begin, end, kind_of, slots, of_lines)
-        measure_repetition(work, tallies[LOOKED_UNITS], repeated)
-        write(text, of_kind, tallies, of_lines, repeated, counts, shares)
+        measure_repetition(work, of_tokens[LOOKED_TOKENS], repeated)
+        write(text, of_kind, tallies, of_tokens, of_lines, repeated, counts, shares)
 
 
 @kernel
-def read_units(data, begin, end, kind_of, stops, work, of_kind, tallies):
+def read_units(data, begin, end, kind_of, stops, of_kind, tallies):
     """Count kinds of characters, units and stop words; hashes and lengths of the first MAX_UNITS units go to `work`."""
     of_kind[:] = 0
     tallies[:] = 0
     position, chars, found, dots = begin, 0, np.uint64(0), 0
-    word, word_begin, word_chars, alphabetic = HASH_SEED, begin, 0, 0
+    word_begin, word_chars, alphabetic = begin, 0, 0
     while position < end:
         code, width = code_point(data, position, end)
         kind = np.int64(kind_of[code] & KIND_MASK)
@@ -118,7 +122,6 @@ def read_units(data, begin, end, kind_of, stops, work, of_kind, tallies):
         chars += 1
         if kind >= DIGIT and (UNSPACED >> kind) & 1 == 0:
             if kind != MARK or word_chars:
-                word = (word ^ np.uint64(code)) * HASH_FACTOR
                 if word_chars == 0:
                     word_begin = position
                 word_chars += 1
@@ -126,11 +129,11 @@ def read_units(data, begin, end, kind_of, stops, work, of_kind, tallies):
         else:
             if word_chars:
                 found |= stop_word_at(data, word_begin, position, end, kind_of, stops, found)
-                add_unit(work, tallies, mixed(word), word_chars, alphabetic, chars - 1)
-                word, word_chars, alphabetic = HASH_SEED, 0, 0
+                add_unit(tallies, word_chars, alphabetic)
+                word_chars, alphabetic = 0, 0
             if kind >= DIGIT:
                 found |= stop_word_at(data, position, position, end, kind_of, stops, found)
-                add_unit(work, tallies, np.uint64(code), 1, 1, chars)
+                add_unit(tallies, 1, 1)
             elif code == STOP:
                 dots += 1
                 tallies[ELLIPSES] += dots == 3
@@ -143,25 +146,17 @@ def read_units(data, begin, end, kind_of, stops, work, of_kind, tallies):
         position += width
     if word_chars:
         found |= stop_word_at(data, word_begin, position, end, kind_of, stops, found)
-        add_unit(work, tallies, mixed(word), word_chars, alphabetic, chars)
-    if tallies[UNITS] <= MAX_UNITS:
-        tallies[LOOKED_CHARS] = chars
+        add_unit(tallies, word_chars, alphabetic)
     while found:
         tallies[STOP_WORDS] += 1
         found &= found - ONE
 
 
 @kernel
-def add_unit(work, tallies, value, num_chars, alphabetic, chars_so_far):
-    unit = tallies[UNITS]
+def add_unit(tallies, num_chars, alphabetic):
     tallies[UNITS] += 1
     tallies[UNIT_CHARS] += num_chars
     tallies[ALPHABETIC] += alphabetic
-    if unit < MAX_UNITS:
-        work.units[unit] = value
-        work.starts[unit + 1] = work.starts[unit] + num_chars
-        tallies[LOOKED_UNITS] += 1
-        tallies[LOOKED_CHARS] = chars_so_far
 
 
 @kernel
@@ -199,7 +194,7 @@ def ends_word(data, position, end, kind_of):
 
 
 @kernel
-def write(text, of_kind, tallies, of_lines, repeated, counts, shares):
+def write(text, of_kind, tallies, of_tokens, of_lines, repeated, counts, shares):
     """Turn what was counted into the text's row of every column, in the order of COUNTS and SHARES."""
     of_kind[OTHER] += of_kind[OTHER_BY_CODE_POINT]
     chars, letters = of_kind[:OTHER_BY_CODE_POINT].sum(), of_kind[MARK] + of_kind[FIRST_SCRIPT : OTHER + 1].sum()
@@ -210,6 +205,8 @@ def write(text, of_kind, tallies, of_lines, repeated, counts, shares):
         counts[column, text] = count
     counts[len(row), text] = of_lines[ln.ALL_LINES]
     counts[len(row) + 1, text] = tallies[STOP_WORDS]
+    for column in range(len(TOKEN_COUNTS)):
+        counts[len(row) + 2 + column, text] = of_tokens[column]
     shares[0, text] = letters / max(1, visible)
     shares[1, text] = of_kind[DIGIT] / max(1, visible)
     column = 2
@@ -236,4 +233,4 @@ def write(text, of_kind, tallies, of_lines, repeated, counts, shares):
         shares[column, text] = ratio
         column += 1
     for level in range(NUM_LEVELS):
-        shares[column + level, text] = repeated[level] / max(1, tallies[LOOKED_CHARS])
+        shares[column + level, text] = repeated[level] / max(1, of_tokens[LOOKED_CHARS])
