@@ -113,7 +113,8 @@ def weigh(task: Weigh) -> Outcome:
 def staying(part: Part, work: Work) -> Array:
     """Say of each document of a part whether it stays: no reason against it, and the first of its cluster."""
     reasons = np.fromfile(work.file("reasons", part.name), np.uint8)
-    return (reasons == 0) & (of_part("labels", part, work) == part.numbers)
+    stays: Array = (reasons == 0) & (of_part("labels", part, work) == part.numbers)
+    return stays
 
 
 def of_part(kind: str, part: Part, work: Work) -> Array:
