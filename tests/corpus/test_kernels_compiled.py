@@ -5,7 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+
 from polyglot_lm.corpus.kernels import compiled
+from polyglot_lm.corpus.kernels.batch import TextBatch
+from polyglot_lm.corpus.kernels.minhash import band_keys, hash_bands, sign, signatures
 
 ONE = "from polyglot_lm.corpus.kernels.compiled import kernel\n@kernel\ndef number():\n    return {}\n"
 OTHER = """from polyglot_lm.corpus.kernels.compiled import kernel
@@ -45,3 +50,17 @@ def test_a_change_in_one_file_recompiles_the_kernels_of_another(tmp_path: Path) 
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.nbc")} == compiled_files
     (folder / "one.py").write_text(ONE.format(2))
     assert printed(folder, cache) == 4
+
+
+def test_a_kernel_is_compiled_once_whatever_may_be_written() -> None:
+    for batch in (
+        TextBatch.from_texts(["a"]),
+        TextBatch.of(pa.array(["a", "b"])),
+        TextBatch.of(pa.array(["a", "b"], pa.large_string())[1:]),
+        TextBatch(np.zeros(1, np.uint8), np.array([0, 1])),
+    ):
+        found = signatures(batch, 5)
+        signed = found.copy()
+        signed.flags.writeable = False
+        assert (band_keys(found) == band_keys(signed)).all()
+    assert len(sign.signatures) == len(hash_bands.signatures) == 1
