@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from polyglot_lm.corpus.page import PageError, decode_page
 from polyglot_lm.corpus.sources import RawDocument, files_of
 from polyglot_lm.corpus.web import Broken, Page, extract_web, read_archive, web_files
 from polyglot_lm.pipeline import Runtime, UserError
@@ -109,11 +110,9 @@ def test_what_is_no_page_of_text_is_skipped_and_counted(tmp_path: Path, name: st
         ("cp949", "no-such-charset", "ks_c_5601-1987"),
     ],
 )
-def test_a_page_is_decoded_by_what_fits(tmp_path: Path, page_charset: str, said: str, own: str | None) -> None:
+def test_a_page_is_decoded_by_what_fits(page_charset: str, said: str, own: str | None) -> None:
     page = PAGE.replace("<head>", f'<head><meta charset="{own}">' if own else "<head>")
-    content_type = "text/html" + (f"; charset={said}" if said else "")
-    _, documents, _ = run(tmp_path, "a.warc.gz", members(response(0, page.encode(page_charset), content_type=content_type)))
-    assert [row["text"] for row in documents] == [(TEXT * 9).strip()]
+    assert decode_page(page.encode(page_charset), said or None) == page
 
 
 @pytest.mark.parametrize(
@@ -125,51 +124,55 @@ def test_a_page_is_decoded_by_what_fits(tmp_path: Path, page_charset: str, said:
         ("เดินเล่นริมแม่น้ำ " * 20, "cp874"),
     ],
 )
-def test_charsets_of_other_languages(tmp_path: Path, text: str, charset: str) -> None:
+def test_charsets_of_other_languages(text: str, charset: str) -> None:
     named = {"cp932": "shift_jis", "gbk": "gb2312", "cp874": "tis-620"}.get(charset, charset)
-    body = (
+    page = (
         f'<html><head><meta http-equiv="Content-Type" content="text/html; charset={named}"></head><main><p>{text}</p></main></html>'
     )
-    _, documents, _ = run(tmp_path, "a.warc.gz", members(response(0, body.encode(charset), content_type="text/html")))
-    assert [row["text"] for row in documents] == [text.strip()]
+    assert decode_page(page.encode(charset), None) == page
 
 
-@pytest.mark.parametrize(
-    ("body", "headers"),
-    [
-        (gzip.compress(PAGE.encode()), {"Content_Encoding": "gzip"}),
-        (zlib.compress(PAGE.encode()), {"Content_Encoding": "deflate"}),
-        (brotli.compress(PAGE.encode()), {"Content_Encoding": "br"}),
-        (b"%x\r\n%s\r\n0\r\n\r\n" % (len(PAGE.encode()), PAGE.encode()), {"Transfer_Encoding": "chunked"}),
-        (PAGE.encode(), {"Transfer_Encoding": "chunked"}),
-    ],
-)
-def test_encodings_that_the_crawler_left_are_undone(tmp_path: Path, body: bytes, headers: dict[str, str]) -> None:
-    _, documents, _ = run(tmp_path, "a.warc.gz", members(response(0, body, **headers)))
-    assert [row["text"] for row in documents] == [(TEXT * 9).strip()]
+def test_a_page_that_no_charset_fits_is_refused() -> None:
+    with pytest.raises(PageError, match=r"no charset fits \(the server says utf-8, the page None\)"):
+        decode_page(bytes(random.Random(0).choices(range(128, 256), k=4000)), "utf-8")
 
 
-@pytest.mark.parametrize(
-    ("bad", "reason"),
-    [
-        (response(1, b"no gzip", Content_Encoding="gzip"), "damaged body"),
-        (response(1, gzip.compress(PAGE.encode())[:-9], Content_Encoding="gzip"), "truncated gzip body"),
-        (response(1, b"", Content_Encoding="br"), "truncated br body"),
-        (response(1, b"no brotli" * 9, Content_Encoding="br"), "damaged body"),
-        (response(1, b"what", Content_Encoding="exi"), "unknown content encoding 'exi'"),
-        (response(1, gzip.compress(b"a" * 2_000_000), Content_Encoding="gzip"), "longer than 1,000,000 bytes"),
-        (response(1, b"a" * 1_000_001), "longer than 1,000,000 bytes"),
-        (response(1, bytes(range(128, 256)) * 9, content_type="text/plain"), "no UTF-8"),
-        (response(1).replace(b"WARC/1.0", b"XARC/1.0"), "damaged archive"),
-    ],
-)
+def test_encodings_that_the_crawler_left_are_undone(tmp_path: Path) -> None:
+    page = PAGE.encode()
+    records = [
+        response(0, gzip.compress(page), Content_Encoding="gzip"),
+        response(1, zlib.compress(page), Content_Encoding="deflate"),
+        response(2, brotli.compress(page), Content_Encoding="br"),
+        response(3, b"%x\r\n%s\r\n0\r\n\r\n" % (len(page), page), Transfer_Encoding="chunked"),
+        response(4, page, Transfer_Encoding="chunked"),
+    ]
+    _, documents, _ = run(tmp_path, "a.warc.gz", members(*records))
+    assert [row["text"] for row in documents] == [(TEXT * 9).strip()] * 5
+
+
+BAD_RECORDS = [
+    (response(9, b"no gzip", Content_Encoding="gzip"), "damaged body"),
+    (response(9, gzip.compress(PAGE.encode())[:-9], Content_Encoding="gzip"), "truncated gzip body"),
+    (response(9, b"", Content_Encoding="br"), "truncated br body"),
+    (response(9, b"no brotli" * 9, Content_Encoding="br"), "damaged body"),
+    (response(9, b"what", Content_Encoding="exi"), "unknown content encoding 'exi'"),
+    (response(9, gzip.compress(b"a" * 2_000_000), Content_Encoding="gzip"), "longer than 1,000,000 bytes"),
+    (response(9, b"a" * 1_000_001), "longer than 1,000,000 bytes"),
+    (response(9, bytes(range(128, 256)) * 9, content_type="text/plain"), "no UTF-8"),
+    (response(9).replace(b"WARC/1.0", b"XARC/1.0"), "damaged archive"),
+]
+
+
 @pytest.mark.parametrize("name", ["a.warc", "a.warc.gz"])
-def test_a_bad_record_costs_itself_alone(tmp_path: Path, name: str, bad: bytes, reason: str) -> None:
-    records = [response(0), bad, response(2)]
-    total, documents, broken = run(tmp_path, name, members(*records) if name.endswith("gz") else b"".join(records))
-    assert [row["url"][-1] for row in documents] == ["0", "2"]
-    assert [row["reason"][: len(reason)] for row in broken] == [reason]
-    assert (total["records"], total["unreadable"]) == (3, 1)
+def test_a_bad_record_costs_itself_alone(tmp_path: Path, name: str) -> None:
+    records = [part for number, (bad, _) in enumerate(BAD_RECORDS) for part in (response(number), bad)]
+    content = [*records, response(99)]
+    total, documents, broken = run(tmp_path, name, members(*content) if name.endswith("gz") else b"".join(content))
+    assert [row["url"].rsplit("/", 1)[1] for row in documents] == [*map(str, range(len(BAD_RECORDS))), "99"]
+    assert [row["position"] for row in broken] == [2 * number + 1 for number in range(len(BAD_RECORDS))]
+    for row, (_, reason) in zip(broken, BAD_RECORDS, strict=True):
+        assert row["reason"].startswith(reason)
+    assert (total["records"], total["unreadable"]) == (len(content), len(BAD_RECORDS))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -234,20 +234,26 @@ def decode_body(body: bytes, headers: Any, max_bytes: int) -> bytes:
     encoding = (headers.get("Content-Encoding") or "identity").strip().lower()
     if encoding in ("identity", ""):
         return body
-    try:
-        if encoding in ("gzip", "x-gzip", "deflate"):
-            plain = zlib.decompressobj(wbits=47 if "gzip" in encoding or body[:1] == b"\x78" else -15).decompress(
-                body, max_bytes + 1
-            )
-        elif encoding == "br":
-            plain = unbrotli(body, max_bytes + 1)
-        else:
-            raise PageError(f"unknown content encoding {encoding[:20]!r}")
-    except zlib.error as error:
-        raise PageError(f"damaged {encoding} body: {error}") from error
+    if encoding in ("gzip", "x-gzip", "deflate"):
+        plain, is_whole = inflate(body, max_bytes + 1)
+    elif encoding == "br":
+        plain, is_whole = unbrotli(body, max_bytes + 1)
+    else:
+        raise PageError(f"unknown content encoding {encoding[:20]!r}")
     if len(plain) > max_bytes:
         raise PageError(f"longer than {max_bytes:,} bytes")
+    if not is_whole:
+        raise PageError(f"truncated {encoding} body")
     return plain
+
+
+def inflate(body: bytes, max_bytes: int) -> tuple[bytes, bool]:
+    """Decompress gzip or zlib, say whether the end was reached."""
+    engine = zlib.decompressobj(wbits=47)
+    try:
+        return engine.decompress(body, max_bytes), engine.eof
+    except zlib.error as error:
+        raise PageError(f"damaged body: {error}") from error
 
 
 def unbrotli(body: bytes, max_bytes: int) -> tuple[bytes, bool]:
