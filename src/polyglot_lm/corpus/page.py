@@ -3,10 +3,11 @@
 The parser is C++ that no Python exception can interrupt, and the web holds every page that ever hung or crashed one. So
 pages are extracted by a child process: it has so many seconds of processor time for a page (not of the clock's: a busy machine
 must not lose pages) and so much memory; when it dies, that page is refused and another child begins. A page costs two messages
-over a socket, some 20 µs against about 2 ms of extraction.
+over a socket, little beside some milliseconds of extraction.
 
-Extractor: resiliparse. Trafilatura reads articles a little better and everything else, tables and code above all, worse, at
-a twentieth of the speed; what survives a fixed filter trains as well (DCLM, 2406.11794; Li et al. 2026, 2602.19548).
+Extractor: resiliparse, 17 times as fast as trafilatura (12.8 against 0.74 MB of HTML per CPU second on 120 pages of software
+documentation). Extractors keep different pages, yet models trained on what passes a fixed filter score alike, and resiliparse
+keeps tables and code better (Li et al. 2026, arXiv 2602.19548; DCLM, arXiv 2406.11794, chose it too).
 """
 
 import codecs
