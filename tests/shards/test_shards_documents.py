@@ -8,7 +8,16 @@ import pytest
 from conftest import tiny_texts, write_corpus
 
 from polyglot_lm.pipeline import CorruptFileError, UserError
-from polyglot_lm.shards import DOCUMENT_SCHEMA, REASON, DocumentWriter, documents, part_path, read_documents, require_documents, texts
+from polyglot_lm.shards import (
+    DOCUMENT_SCHEMA,
+    REASON,
+    DocumentWriter,
+    documents,
+    part_path,
+    read_documents,
+    require_documents,
+    texts,
+)
 
 
 def write(path: Path, count: int) -> None:
