@@ -29,7 +29,7 @@ SEPARATOR = r"(?: ?[-.] ?| )"
 BEFORE_A_HIT = "[^0-9A-Za-z_+]"
 AFTER_A_HIT = r"(?:[^0-9A-Za-z_{0}]|[{0}][^0-9])"  # the signs with which a number goes on, when a digit follows them
 LEFT = (
-    r"(?<![0-9A-Za-z][-/{0}])(?<![0-9][.:])(?<![A-Za-z]=)"
+    r"(?<![0-9A-Za-z][-/])(?<![0-9a-f][/{0}])(?<![0-9][.:])(?<![A-Za-z]=)"
     r"(?<![^0-9][0-9],)(?<![^0-9][0-9][0-9],)(?<![^0-9][0-9][0-9][0-9],)"  # 1,234-567-890: an amount goes on
 )
 RIGHT = re.compile(rb"(?<=[0-9]{4})|(?!,[0-9]{3}(?![0-9]))")
