@@ -1,6 +1,6 @@
 """What other maskers make of the same texts; run inside the environment that `run.py` builds.
 
-In, one JSON object a line: {"text", "language", "country"}. Out, one line each: [[start, end, kind], ...], and last {"cpu_seconds"}.
+In, a JSON object a line: {"text", "language", "country"}. Out, a line each: [[start, end, kind], ...], and last {"cpu_seconds"}.
 Presidio has its recognisers for the eight countries switched on and is told the text's country for telephones; its language model
 is a blank one of spaCy, since its trained ones find names, which nobody is asked for here.
 """
@@ -72,7 +72,7 @@ def presidio() -> Callable[[Mapping[str, str]], list[Span]]:
 def korean_pii() -> Callable[[Mapping[str, str]], list[Span]]:
     from korean_pii import detect
 
-    return lambda item: [(hit.start, hit.end, KOREAN_KINDS.get(str(hit.type), str(hit.type))) for hit in detect(item["text"])]
+    return lambda item: [(hit.start, hit.end, KOREAN_KINDS.get(hit.type, hit.type)) for hit in detect(item["text"])]
 
 
 def datatrove() -> Callable[[Mapping[str, str]], list[Span]]:

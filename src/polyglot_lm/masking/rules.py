@@ -24,7 +24,9 @@ RULES = Path(__file__).parent / "rules"
 EVERYWHERE = "any"
 TOKENS = {name: f"<|{name}|>" for name in ("acc", "rrn", "tell", "card", "email", "ip", "passport", "tax")}
 KINDS = tuple(TOKENS)
-FIELDS = frozenset(("name", "kind", "shape", "must", "may", "needs", "words", "before", "after", "shorten", "goes_on", "left", "yes", "no"))
+FIELDS = frozenset(
+    ("name", "kind", "shape", "must", "may", "needs", "words", "before", "after", "shorten", "goes_on", "left", "yes", "no")
+)
 SEPARATOR = r"(?: ?[-.] ?| )"
 BEFORE_A_HIT = "[^0-9A-Za-z_+]"
 AFTER_A_HIT = r"(?:[^0-9A-Za-z_{0}]|[{0}][^0-9])"  # the signs with which a number goes on, when a digit follows them
