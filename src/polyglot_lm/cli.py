@@ -13,7 +13,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polyglot_lm import __version__
-from polyglot_lm.pipeline import CORES, Progress, Runtime, Step, UserError, in_order, name_results, plan, run_steps, why
+from polyglot_lm.pipeline import (
+    CORES,
+    MANIFESTS,
+    Progress,
+    Runtime,
+    Step,
+    UserError,
+    in_order,
+    name_results,
+    plan,
+    read_record,
+    run_steps,
+    why,
+)
 
 if TYPE_CHECKING:
     from polyglot_lm.recipes import Recipe
@@ -28,6 +41,7 @@ app = typer.Typer(
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A built-in name (quickstart) or FILE.py:FUNCTION.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter of the recipe.")]
 INTERRUPTED = 130
+QUARANTINED = 3  # everything is done, but some input could not be read
 DEFAULT_ROOT = Path("runs")
 Root = Annotated[Path, typer.Option(help="Folder of all results.", envvar="POLYGLOT_ROOT")]
 
@@ -75,9 +89,10 @@ def run(
     threads: Annotated[int, typer.Option(help="Threads of torch.")] = CORES,
     processes: Annotated[int, typer.Option(help="Training processes, started by torchrun.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    cluster: Annotated[str | None, typer.Option(help="Ray cluster for tasks: ray://HOST:PORT, auto or local.")] = None,
     checkpoint_seconds: Annotated[float, typer.Option(help="How often training saves its state.")] = 20.0,
-) -> None:
-    """Carry a recipe out: skip what is done, resume what was cut."""
+) -> int:
+    """Carry a recipe out: skip what is done, resume what was cut. Exit code 3: done, but some input could not be read."""
     built = recipe_named(recipe, settings)
     runtime = Runtime(
         root=root,
@@ -85,13 +100,32 @@ def run(
         threads=threads,
         processes=processes,
         device=device,
+        cluster=cluster,
         checkpoint_seconds=checkpoint_seconds,
         progress=terminal(),
     )
     run_steps(built.targets, runtime)
-    results = {"report": root / built.report.address, "model": root / built.model.address}
-    given = [f"--set {setting}" for setting in settings or ()] + ([] if root == DEFAULT_ROOT else [f"--root {root}"])
-    show(name_results(root, recipe.rpartition(":")[2], results), " ".join([recipe, *given]))
+    named = name_results(root, recipe.rpartition(":")[2], {name: root / step.address for name, step in built.results.items()})
+    if {"report", "model"} <= built.results.keys():
+        given = [f"--set {setting}" for setting in settings or ()] + ([] if root == DEFAULT_ROOT else [f"--root {root}"])
+        show(named, " ".join([recipe, *given]))
+    else:
+        print("\n".join(f"{name:<12} {named / name}" for name in built.results))
+    return quarantined(in_order(built.targets), root)
+
+
+def quarantined(steps: list[Step], root: Path) -> int:
+    """Tell what could not be read, and return the exit code that says so."""
+    counted = {step.address: (read_record(root / step.address) or {"counters": {}})["counters"] for step in steps}
+    code = 0
+    for address, counters in counted.items():
+        documents, slices = counters.get("documents_quarantined", 0), counters.get("slices_lost", 0)
+        if documents or slices:
+            where = root / address / ("quarantine" if documents else MANIFESTS)
+            code = fail(
+                f"{documents} documents and {slices} slices could not be read and were left out; reasons in {where}", QUARANTINED
+            )
+    return code
 
 
 def show(results: Path, same: str) -> None:
@@ -212,6 +246,25 @@ def generate(
         sys.stdout.write(text)
         sys.stdout.flush()
     sys.stdout.write("\n")
+
+
+@app.command(name="mask")
+def mask_command(
+    countries: Annotated[str, typer.Option(help="Whose numbers, by comma.")] = "kr,cn,jp,id,my,vn,th,us",
+    kinds: Annotated[str, typer.Option(help="Which kinds, by comma; empty means all.")] = "",
+    *,
+    explain: Annotated[bool, typer.Option("--explain", help="Show each span, its rule and evidence, and not the text.")] = False,
+) -> None:
+    """Mask personal information in what comes in; names and street addresses are not masked."""
+    from polyglot_lm.masking import KINDS, mask
+
+    text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")  # bytes that are no UTF-8 come out as they went in
+    chosen = tuple(filter(None, kinds.split(","))) or KINDS
+    masked, spans = mask(text, countries=tuple(filter(None, countries.split(","))), kinds=chosen)
+    lines = (
+        f"{s.start}-{s.end}\t{s.kind}\t{s.country}: {s.rule}\t{'; '.join(s.evidence)}\t{text[s.start : s.end]}\n" for s in spans
+    )
+    sys.stdout.buffer.write(("".join(lines) if explain else masked).encode("utf-8", "surrogateescape"))
 
 
 @app.command()

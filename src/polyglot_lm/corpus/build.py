@@ -1,141 +1,151 @@
-"""Documents of all sources of one language, in; its corpus, out: exact duplicates removed, personal information masked, split.
+"""Scored documents of one language and their fates, in; its corpus, out: decided, decontaminated, masked, split.
 
-Whole clusters of duplicates fall to one split, by a keyed hash of the cluster's smallest id. Ids of parallel documents are
-equal in every language (see `sources`), so a parallel document is held out in all languages or in none.
+    part-00000.parquet            clean documents: the text as training will see it, and every score
+    removed/part-00000.parquet    the others as they were read, with `reason`
+    masked/part-00000.parquet     what was masked: document, kind, country, rule and a keyed hash, never the text
+    hits/part-00000.parquet       n-grams of evaluation sets found: document, task, split, item
+
+The second and last time that the corpus reads its text. One task a part of the input; kept and removed add up to what was read.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import xxhash
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from polyglot_lm.masking import mask
-from polyglot_lm.pipeline import Counters, Runtime, UserError, stage
-from polyglot_lm.shards import REMOVED_SCHEMA, DocumentWriter, part_path, read_documents
+from polyglot_lm.corpus.deduplicate import DECISION_SCHEMA, decisions_path
+from polyglot_lm.masking import check_kinds, mask, report_key, span_records
+from polyglot_lm.pipeline import Counters, Outcome, Runtime, UserError, run_tasks, stage
+from polyglot_lm.shards import DOCUMENT_SCHEMA, REASON, SCORE, DocumentWriter, part_path, read_columns
 
-DOCUMENTS_PER_PART = 100_000
-COLUMNS = ("id", "text", "lang", "source", "url", "license", "num_bytes", "exact_key", "score_script_share", "score_language")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Split:
-    """Shares of the documents held out, and the key of the hash that chooses them.
-
-    `control` is what a mixture controller may see, `select` is for choosing models, `test` for reporting alone.
-    """
-
-    key: str
-    control: float
-    select: float
-    test: float
-
-    def __post_init__(self) -> None:
-        shares = (self.control, self.select, self.test)
-        if min(shares) < 0 or sum(shares) >= 1:
-            raise ValueError(f"held-out shares are {shares}; each must be at least 0 and their sum below 1")
-
-    def of(self, cluster_id: str) -> str:
-        place = xxhash.xxh3_64_intdigest(f"{self.key}:{cluster_id}".encode()) / 2**64
-        for name in ("test", "select", "control"):
-            place -= getattr(self, name)
-            if place < 0:
-                return name
-        return "train"
+MASKED_SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "kind", "country", "rule", "hash")])
+CONTAMINATED = "contaminated"
 
 
-@dataclass(slots=True)
-class Cluster:
-    """Documents with the same exact key."""
-
-    id: str
-    size: int
-
-
-@stage(version=1)
+@stage(version=2, resumable=True)
 def build_corpus(
     out: Path,
     *,
     documents: tuple[Path, ...],
+    decisions: Path,
     code: str,
     mask_countries: tuple[str, ...],
-    split: Split,
+    mask_kinds: tuple[str, ...],
     runtime: Runtime = Runtime(),
 ) -> Counters:
-    """Write the corpus of one language; raises UserError when a split that was asked for stays empty."""
-    clusters = find_clusters(documents)
+    """Write the corpus of one language; `decisions` is the folder of the group that it was deduplicated in.
+
+    A language with nothing left makes an empty folder, which its first reader refuses. Raises UserError for an unknown kind.
+    """
+    check_kinds(mask_kinds)
+    masker = Masker(countries=mask_countries, kinds=mask_kinds, key=report_key(runtime.root))
+    sources = [(part, source) for source, folder in enumerate(documents) for part in sorted(folder.glob("part-*.parquet"))]
+    tasks = [
+        Task(number=number, documents=part, decisions=decisions_path(decisions, code, source, part), out=out, masker=masker)
+        for number, (part, source) in enumerate(sources)
+    ]
     total: Counter[str] = Counter()
-    position = 0
-    rows = (row for folder in documents for row in read_documents(folder, COLUMNS))
-    with runtime.progress.task(f"corpus {code}", total=sum(c.size for c in clusters.values()), unit="documents") as task:
-        while part := write_part(out, position, rows, clusters, mask_countries, split):
-            total.update(part)
-            task.advance(part["documents_read"])
-            position += 1
-    check_splits(code, split, total, documents)
+    for manifest in run_tasks(runtime, out, build_part, tasks, label=f"corpus {code}", unit="parts"):
+        if manifest.lost is not None:
+            raise UserError(f"corpus {code} cannot be finished: {manifest.name}: {manifest.lost}; give fewer --workers")
+        total.update(manifest.counters)
     return dict(sorted(total.items()))
 
 
-def find_clusters(documents: tuple[Path, ...]) -> dict[str, Cluster]:
-    """Map each exact key to the smallest id that has it and their number."""
-    clusters: dict[str, Cluster] = {}
-    for folder in documents:
-        for row in read_documents(folder, ("id", "exact_key")):
-            cluster = clusters.setdefault(row["exact_key"], Cluster(row["id"], 0))
-            cluster.id = min(cluster.id, row["id"])
-            cluster.size += 1
-    return clusters
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Masker:
+    """What is masked, and the key of the hashes that the report may show."""
+
+    countries: tuple[str, ...]
+    kinds: tuple[str, ...]
+    key: bytes
 
 
-def write_part(
-    out: Path,
-    number: int,
-    rows: Iterator[dict[str, Any]],
-    clusters: dict[str, Cluster],
-    mask_countries: tuple[str, ...],
-    split: Split,
-) -> Counter[str]:
-    """Write one part and what was removed on the way; an empty counter when no rows are left."""
-    total: Counter[str] = Counter()
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """One part to write."""
+
+    number: int
+    documents: Path
+    decisions: Path
+    out: Path
+    masker: Masker
+
+    @property
+    def name(self) -> str:
+        return part_path(self.out, self.number).stem
+
+
+def build_part(task: Task) -> Outcome:
+    """Carry out one task; a function of its input alone, so a second attempt writes the same bytes."""
+    schema = corpus_schema(task.documents)
+    files = [part_path(folder, task.number) for folder in (task.out, task.out / "removed", task.out / "masked")]
+    counters: Counter[str] = Counter()
+    read = [name for name in schema.names if name not in (*DECISION_SCHEMA.names, "pii_counts")]
     with (
-        DocumentWriter(part_path(out, number)) as kept,
-        DocumentWriter(part_path(out / "removed", number), REMOVED_SCHEMA) as removed,
+        DocumentWriter(files[0], schema) as kept,
+        DocumentWriter(files[1], schema.append(REASON)) as removed,
+        DocumentWriter(files[2], MASKED_SCHEMA) as masked,
     ):
-        for row in rows:
-            total["documents_read"] += 1
-            cluster = clusters[row["exact_key"]]
-            row |= {"cluster_id": cluster.id, "cluster_size": cluster.size}
-            if row["id"] != cluster.id:
-                removed.write({**row, "reason": "exact_duplicate"})
-                total["removed_exact_duplicate"] += 1
-                continue
-            row["text"], counts = mask_all(row["text"], mask_countries)
-            row |= {"num_bytes": len(row["text"].encode()), "pii_counts": list(counts.items())}
-            row["split"] = split.of(cluster.id)
-            kept.write(row)
-            total.update({f"pii_{kind}": count for kind, count in counts.items()})
-            total.update({"documents": 1, f"documents_{row['split']}": 1, f"bytes_{row['split']}": row["num_bytes"]})
-            if kept.num_rows == DOCUMENTS_PER_PART:
-                break
-    return total
+        for documents, decided in zip(
+            read_columns(task.documents, read), read_columns(task.decisions, DECISION_SCHEMA.names), strict=True
+        ):
+            both = {
+                **columns_of(documents),
+                **columns_of(decided),
+                "pii_counts": pa.nulls(len(documents), schema.field("pii_counts").type),
+            }
+            table = pa.table(both).select([*schema.names, REASON.name]).cast(schema.append(REASON))
+            refused = pc.is_valid(table[REASON.name])
+            removed.write_table(table.filter(refused))
+            kept.write_table(masked_table(table.filter(pc.invert(refused)).drop([REASON.name]), task.masker, masked, counters))
+            count(table, counters)
+    return Outcome(files=files, counters=counters)
 
 
-def mask_all(text: str, countries: tuple[str, ...]) -> tuple[str, dict[str, int]]:
-    counts: Counter[str] = Counter()
-    for country in countries:
-        text, found = mask(text, country)
-        counts.update(found)
-    return text, dict(sorted(counts.items()))
+def corpus_schema(part: Path) -> pa.Schema:
+    """Return the columns of the schema, then the scores that the part brings."""
+    found = pq.read_schema(part)
+    return pa.schema([*DOCUMENT_SCHEMA, *(field for field in found if field.name.startswith(SCORE))])
 
 
-def check_splits(code: str, split: Split, total: Counter[str], documents: tuple[Path, ...]) -> None:
-    wanted = ["train", *(name for name in ("control", "select", "test") if getattr(split, name) > 0)]
-    for name in wanted:
-        if not total[f"documents_{name}"]:
-            sources = ", ".join(str(folder) for folder in documents)
-            raise UserError(
-                f"language {code!r} has {total['documents']} documents after filtering, none of them for {name!r}; "
-                f"add text or loosen the filters (refused documents and reasons are in removed/ of {sources})"
-            )
+def columns_of(batch: pa.RecordBatch) -> dict[str, pa.Array]:
+    return dict(zip(batch.schema.names, batch.columns, strict=True))
+
+
+def masked_table(table: pa.Table, masker: Masker, report: DocumentWriter, counters: Counter[str]) -> pa.Table:
+    """Mask the texts of a table and note what was masked."""
+    texts, pii, num_bytes = list[str](), list[list[tuple[str, int]]](), list[int]()
+    for key, text in zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True):
+        masked = mask(text, countries=masker.countries, kinds=masker.kinds)
+        for record in span_records(text, masked.spans, masker.key):
+            report.write({"id": key, **record})
+        counters.update({f"pii_{kind}": found for kind, found in masked.counts.items()})
+        texts.append(masked.text)
+        pii.append(list(masked.counts.items()))
+        num_bytes.append(len(masked.text.encode()))
+    return replaced(table, {"text": texts, "pii_counts": pii, "num_bytes": num_bytes})
+
+
+def replaced(table: pa.Table, columns: dict[str, Sequence[Any]]) -> pa.Table:
+    for name, values in columns.items():
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, table.schema.field(place), pa.array(values, table.schema.field(place).type))
+    return table
+
+
+def count(table: pa.Table, counters: Counter[str]) -> None:
+    """Count documents and bytes as read, by reason or split."""
+    counters["documents_read"] += len(table)
+    sizes = table["num_bytes"].to_pylist()
+    for reason, split, size in zip(table[REASON.name].to_pylist(), table["split"].to_pylist(), sizes, strict=True):
+        fate = f"removed_{reason}" if reason else split
+        counters[f"documents_{fate}"] += 1
+        counters[f"bytes_{fate}"] += size
+        counters["documents"] += not reason
+        counters["bytes"] += 0 if reason else size

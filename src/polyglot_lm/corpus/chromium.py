@@ -26,6 +26,7 @@ from pathlib import Path
 
 from polyglot_lm.pipeline import Counters, Runtime, UserError, atomic_text, stage
 
+CATALOGUE = "chromium"  # its name as a source
 PACKAGE = "PyQt6-WebEngine-Qt6"
 VERSION = "6.7.3"
 PLATFORM = "manylinux_2_28_x86_64"  # whatever this machine is: the text is the same, and nothing is run

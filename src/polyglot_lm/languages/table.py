@@ -34,6 +34,7 @@ class Language:
     scripts: tuple[str, ...]
     signature: tuple[str, ...]
     rivals: tuple[str, ...]
+    group: str
     countries: tuple[str, ...]
     sources: tuple[str, ...]
     prompt: str

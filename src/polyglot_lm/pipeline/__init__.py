@@ -6,16 +6,21 @@ from polyglot_lm.pipeline.plan import PlannedStep, plan, why
 from polyglot_lm.pipeline.progress import Progress, Task
 from polyglot_lm.pipeline.record import RECORD, read_record
 from polyglot_lm.pipeline.run import name_results, run_steps
-from polyglot_lm.pipeline.runtime import CORES, Call, LocalRunner, Runner, Runtime
+from polyglot_lm.pipeline.runtime import CORES, Call, LocalRunner, Lost, Runner, Runtime
 from polyglot_lm.pipeline.steps import Counters, Stage, Step, in_order, stage
+from polyglot_lm.pipeline.tasks import MANIFESTS, Manifest, Outcome, read_manifests, run_tasks
 
 __all__ = [
     "CORES",
+    "MANIFESTS",
     "RECORD",
     "Call",
     "CorruptFileError",
     "Counters",
     "LocalRunner",
+    "Lost",
+    "Manifest",
+    "Outcome",
     "PlannedStep",
     "Progress",
     "Runner",
@@ -30,8 +35,10 @@ __all__ = [
     "name_results",
     "plan",
     "read_json",
+    "read_manifests",
     "read_record",
     "run_steps",
+    "run_tasks",
     "stage",
     "why",
     "write_json",

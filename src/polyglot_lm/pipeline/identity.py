@@ -39,6 +39,8 @@ def canonical(value: Any, where: str) -> Any:
         if not all(isinstance(key, str) for key in value):
             raise TypeError(f"{where} has keys that are not text")
         return {key: canonical(value[key], f"{where}[{key}]") for key in sorted(value)}
+    if isinstance(value, frozenset):
+        return sorted((canonical(item, where) for item in value), key=fingerprint)
     if isinstance(value, (tuple, list)):
         return [canonical(item, f"{where}[{index}]") for index, item in enumerate(value)]
     raise TypeError(f"{where} is a {type(value).__name__}, which has no stable identity; pass plain data or a step")

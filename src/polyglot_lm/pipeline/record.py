@@ -31,25 +31,43 @@ VERSIONED_PACKAGES = ("polyglot-lm", "torch", "numpy", "tokenizers", "pyarrow")
 
 @dataclass(slots=True)
 class Meter:
-    """Wall time, CPU time (children included) and peak memory of a block."""
+    """Wall time, CPU time and peak memory of a block, that of its tasks in other processes included."""
 
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
+    elsewhere_seconds: float = 0.0  # CPU time of workers that live on after the block
     peak_bytes: int = 0
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+RUNNING: list[Meter] = []  # the innermost last; each start resets the kernel's mark, so it must be noted for the outer ones
 
 
 @contextmanager
 def metered() -> Iterator[Meter]:
     meter = Meter()
+    note_peak()
     reset_peak_memory()
+    RUNNING.append(meter)
     wall, cpu = time.perf_counter(), cpu_seconds()
     try:
         yield meter
     finally:
         meter.wall_seconds = time.perf_counter() - wall
-        meter.cpu_seconds = cpu_seconds() - cpu
-        meter.peak_bytes = peak_memory_bytes()
+        meter.cpu_seconds = cpu_seconds() - cpu + meter.elsewhere_seconds
+        note_peak()
+        RUNNING.remove(meter)
+
+
+def note_peak() -> None:
+    note_work(0.0, peak_memory_bytes())
+
+
+def note_work(cpu_seconds: float, peak_bytes: int) -> None:
+    """Add work that another process did for whatever is metered here."""
+    for meter in RUNNING:
+        meter.elsewhere_seconds += cpu_seconds
+        meter.peak_bytes = max(meter.peak_bytes, peak_bytes)
 
 
 def cpu_seconds() -> float:

@@ -26,10 +26,13 @@ def run_steps(targets: Iterable[Step], runtime: Runtime) -> Mapping[str, Path]:
     waiting = [step for step in steps if not is_done(step, runtime.root)]
     if len(waiting) < len(steps):
         runtime.progress.say(f"{len(steps) - len(waiting)} of {len(steps)} steps are done already")
-    for position, step in enumerate(waiting, 1):
-        with explained(step, runtime.root), locked(step, runtime.root):
-            if not is_done(step, runtime.root):  # another process may have finished it while we waited
-                run_step(step, runtime, f"[{position}/{len(waiting)}]")
+    try:
+        for position, step in enumerate(waiting, 1):
+            with explained(step, runtime.root), locked(step, runtime.root):
+                if not is_done(step, runtime.root):  # another process may have finished it while we waited
+                    run_step(step, runtime, f"[{position}/{len(waiting)}]")
+    finally:
+        runtime.runner.close()
     return {step.name: runtime.root / step.address for step in steps}
 
 

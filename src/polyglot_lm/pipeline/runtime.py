@@ -2,8 +2,8 @@
 
 A `Runtime` is handed to stages that ask for one. A `Runner` places work: whole steps (`run`) and, inside a step,
 many equal tasks (`map`). `LocalRunner` is this machine: steps in this process, or under torchrun when a
-distributed stage is given several processes; tasks in a pool of processes. A cluster runner is another class with the
-same two methods, since a stage sees folders and `runtime.map` only.
+distributed stage is given several processes; tasks in a pool of processes. `cluster` chooses a Ray cluster for the tasks
+instead (see `ray`). A stage sees folders and `runtime.map` only.
 """
 
 import os
@@ -15,14 +15,18 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from polyglot_lm.pipeline.errors import UserError
 from polyglot_lm.pipeline.files import read_json
 from polyglot_lm.pipeline.progress import SILENT, Progress
 from polyglot_lm.pipeline.steps import Counters, Stage
 
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
+
 CORES = os.cpu_count() or 1
+ATTEMPTS = 3
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -36,35 +40,100 @@ class Call:
     arguments: Mapping[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lost:
+    """Stands for the result of a task whose worker died `ATTEMPTS` times without an exception of its own."""
+
+    reason: str
+
+
 class Runner(Protocol):
+    """Places work."""
+
     def run(self, call: Call, runtime: "Runtime") -> Counters:
         """Carry out a call and return its counters."""
         ...
 
-    def map(self, function: Callable[[T], R], tasks: Sequence[T], workers: int) -> Iterator[R]:
+    def map(self, function: Callable[[T], R], tasks: Sequence[T], workers: int) -> Iterator[R | Lost]:
         """Apply a picklable function to every task and yield the results in the order of the tasks."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what serves more than one call."""
         ...
 
 
 class LocalRunner:
-    """This machine."""
+    """This machine: one worker works in this process, several in a pool that serves all steps, since its start costs seconds."""
+
+    def __init__(self) -> None:
+        self.pool: ProcessPoolExecutor | None = None
 
     def run(self, call: Call, runtime: "Runtime") -> Counters:
         if call.stage.distributed and runtime.processes > 1:
             return run_under_torchrun(call, runtime)
         return call.stage(call.folder, **call.arguments, **({"runtime": runtime} if call.stage.wants_runtime else {}))
 
-    def map(self, function: Callable[[T], R], tasks: Sequence[T], workers: int) -> Iterator[R]:
-        if min(workers, len(tasks)) <= 1:
+    def map(self, function: Callable[[T], R], tasks: Sequence[T], workers: int) -> Iterator[R | Lost]:
+        """Replace workers that the system kills.
+
+        A killed worker takes the whole pool along, so nobody knows whose fault it was: the first task without a result is tried
+        again alone until it has one or is lost, then a new pool goes on with the rest.
+        """
+        if workers == 1 or not tasks:
             yield from map(function, tasks)
             return
-        import multiprocessing
-        from concurrent.futures import ProcessPoolExecutor
+        from concurrent.futures.process import BrokenProcessPool
 
-        # spawn: the parent may hold threads (bars, torch) that a fork would copy in the middle of a lock
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=leave_interrupts) as pool:
-            yield from pool.map(function, tasks)
+        position = 0
+        while position < len(tasks):
+            self.pool = self.pool or new_pool(workers)
+            try:
+                for result in self.pool.map(function, tasks[position:]):
+                    yield result
+                    position += 1
+            except BrokenProcessPool:
+                self.close()
+                yield alone(function, tasks[position])
+                position += 1
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """End the workers at once: what they write is whole or absent."""
+        if self.pool is not None:
+            end(self.pool)
+            self.pool = None
+
+
+def new_pool(workers: int) -> "ProcessPoolExecutor":
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    # spawn: the parent may hold threads (bars, torch) that a fork would copy in the middle of a lock
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=leave_interrupts)
+
+
+def end(pool: "ProcessPoolExecutor") -> None:
+    processes = list((pool._processes or {}).values())  # no public way to end them before Python 3.14
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+
+
+def alone(function: Callable[[T], R], task: T) -> R | Lost:
+    from concurrent.futures.process import BrokenProcessPool
+
+    for _ in range(ATTEMPTS - 1):  # the pool was the first attempt
+        single = new_pool(1)
+        try:
+            return single.submit(function, task).result()
+        except BrokenProcessPool:
+            continue
+        finally:
+            end(single)
+    return Lost(reason=f"its worker was killed {ATTEMPTS} times (out of memory?)")
 
 
 def leave_interrupts() -> None:
@@ -74,24 +143,33 @@ def leave_interrupts() -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Runtime:
-    """Where steps run: root folder, processes, threads, device, and who is told."""
+    """Where steps run: root folder, processes, threads, device, cluster, and who is told."""
 
     root: Path = Path("runs")
     workers: int = CORES
     threads: int = CORES
     processes: int = 1
     device: str = "auto"
+    cluster: str | None = None  # address of a Ray cluster for tasks ("ray://host:10001", "auto", "local"); it must see `root`
     checkpoint_seconds: float = 20.0
     progress: Progress = SILENT
-    runner: Runner = field(default_factory=LocalRunner)
+    runner: Runner = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("workers", "threads", "processes"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        object.__setattr__(self, "runner", LocalRunner() if self.cluster is None else ray_runner(self.cluster))
 
-    def map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
+    def map(self, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R | Lost]:
+        """Yield the results in the order of the tasks; see `tasks.run_tasks` for tasks that leave files."""
         return self.runner.map(function, list(tasks), self.workers)
+
+
+def ray_runner(address: str) -> Runner:
+    from polyglot_lm.pipeline.ray import RayRunner
+
+    return RayRunner(address)
 
 
 def run_under_torchrun(call: Call, runtime: Runtime) -> Counters:

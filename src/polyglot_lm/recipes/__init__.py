@@ -2,6 +2,6 @@
 
 from polyglot_lm.recipes.recipe import Recipe, build
 
-RECIPES = {"quickstart": "polyglot_lm.recipes.quickstart:quickstart"}
+RECIPES = {"quickstart": "polyglot_lm.recipes.quickstart:quickstart", "corpus": "polyglot_lm.recipes.corpus:corpus"}
 
 __all__ = ["RECIPES", "Recipe", "build"]

@@ -5,24 +5,20 @@ have the same content; `source` takes a folder of yours or a hub data set instea
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
-from polyglot_lm.corpus.build import Split, build_corpus
-from polyglot_lm.corpus.chromium import LICENSE, WHEEL_SHA256, extract_catalogue
-from polyglot_lm.corpus.clean import Filters, Profile
-from polyglot_lm.corpus.hub import PREFIX, hub_dataset
-from polyglot_lm.corpus.ingest import ingest
-from polyglot_lm.corpus.sources import local_files
+from polyglot_lm.corpus.chromium import CATALOGUE
+from polyglot_lm.corpus.split import Split
 from polyglot_lm.languages import Language, select
-from polyglot_lm.masking import countries_with_rules
+from polyglot_lm.masking import KINDS, check_kinds
 from polyglot_lm.mixture import Uniform, plan_mixture
 from polyglot_lm.model.config import neox
-from polyglot_lm.pipeline import Step, UserError
+from polyglot_lm.pipeline import Step
+from polyglot_lm.recipes.corpus import corpora_of, documents_of, mild, source_name
 from polyglot_lm.recipes.recipe import Recipe
 from polyglot_lm.tokenizer import check_vocab_size, encode_corpus, train_tokenizer
 
-CATALOGUE = "chromium"
+SPLIT = Split(key="quickstart", control=0.02, select=0.02, test=0.08, min_bytes=0, max_share=0.08, max_domain_share=0.01)
 
 
 def quickstart(
@@ -30,6 +26,8 @@ def quickstart(
     languages: tuple[str, ...] = ("ko", "zh", "ja", "id", "ms", "vi", "th", "en"),
     source: str = CATALOGUE,
     source_megabytes: int = 4,
+    agreement: float = 0.72,
+    mask_kinds: tuple[str, ...] = KINDS,
     vocab_size: int = 12_288,
     layers: int = 2,
     width: int = 128,
@@ -47,8 +45,11 @@ def quickstart(
     from polyglot_lm.training.optim import OptimConfig
 
     chosen = select(languages)
+    check_kinds(mask_kinds)
     check_vocab_size(vocab_size)
-    corpora = build_corpora(chosen, ingest_all(chosen, source, source_megabytes))
+    thresholds = {language.code: mild(language) for language in chosen}
+    documents = documents_of(chosen, (source,), thresholds, source_megabytes)
+    corpora = corpora_of(chosen, documents, thresholds, agreement, SPLIT, mask_kinds)
     premiums = {language.code: language.byte_premium for language in chosen}
     tokenizer = train_tokenizer.step(
         "tokenizer", corpora=corpora, byte_premiums=premiums, vocab_size=vocab_size, max_english_bytes=10_000_000
@@ -81,19 +82,6 @@ def quickstart(
         ),
     )
     return measure_and_release(chosen, corpora, tokens, tokenizer, mixture, training)
-
-
-def build_corpora(chosen: tuple[Language, ...], documents: Mapping[str, Step]) -> dict[str, Step]:
-    return {
-        language.code: build_corpus.step(
-            f"corpus/{language.code}",
-            documents=(documents[language.code],),
-            code=language.code,
-            mask_countries=countries_with_rules(language.countries),
-            split=Split(key="quickstart", control=0.02, select=0.02, test=0.08),
-        )
-        for language in chosen
-    }
 
 
 def encode_all(chosen: tuple[Language, ...], corpora: Mapping[str, Step], tokenizer: Step, source: str) -> dict[str, Step]:
@@ -150,50 +138,4 @@ def measure_and_release(
         corpora=corpora,
         report=report,
     )
-    return Recipe(report=report, model=export)
-
-
-def ingest_all(chosen: tuple[Language, ...], source: str, source_megabytes: int) -> Mapping[str, Step]:
-    """One ingest step a language, from the catalogue, a folder or the hub."""
-    filters = Filters(
-        min_chars=20,
-        max_chars=200_000,
-        min_letter_share=0.5,
-        min_script_share=0.5,
-        min_signature_share=0.05,
-        min_language_confidence=0.3,
-    )
-    codes = tuple(language.code for language in chosen)
-    if source == CATALOGUE:
-        catalogue = extract_catalogue.step("source/chromium", languages=codes, segments_per_document=16, sha256=WHEEL_SHA256)
-    steps = {}
-    for language in chosen:
-        if source == CATALOGUE:
-            found: object = catalogue
-        elif source.startswith(PREFIX):
-            found = hub_dataset(source, language, source_megabytes * 1_000_000)
-        else:
-            found = local_files(Path(source).expanduser(), language.code)
-        steps[language.code] = ingest.step(
-            f"documents/{language.code}/{source_name(source)}",
-            source=found,
-            source_name=source_name(source),
-            license=LICENSE if source == CATALOGUE else None,
-            profile=profile(language),
-            filters=filters,
-        )
-    return steps
-
-
-def source_name(source: str) -> str:
-    """A name for folders and ids: the catalogue's, the last part of a hub name, or the folder's."""
-    if source.startswith(PREFIX):
-        return source.removeprefix(PREFIX).split(":")[0].split("@")[0].rsplit("/", 1)[-1]
-    name = source if source == CATALOGUE else Path(source).expanduser().resolve().name
-    if not name:
-        raise UserError(f"source {source!r} has no name; give a folder below the root")
-    return name
-
-
-def profile(language: Language) -> Profile:
-    return Profile(code=language.code, scripts=language.scripts, signature=language.signature, rivals=language.rivals)
+    return Recipe(results={"report": report, "model": export})

@@ -22,14 +22,13 @@ from polyglot_lm.pipeline import Step, UserError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """What to bring to done: `report` is the step whose summary is printed at the end, `model` the one to talk to."""
+    """What to bring to done, by the name under which a person finds it; `report` and `model` are shown at the end, if there."""
 
-    report: Step
-    model: Step
+    results: Mapping[str, Step]
 
     @property
     def targets(self) -> tuple[Step, ...]:
-        return (self.report, self.model)
+        return tuple(self.results.values())
 
 
 RecipeFunction = Callable[..., Recipe]

@@ -104,8 +104,8 @@ def limit_section(summary: Mapping[str, Any]) -> list[str]:
         "## Limits",
         "",
         "The held-out text comes from the same sources as the training text; no downstream task, bias or toxicity was measured. "
-        "Personal information was masked where there are rules for a language's countries, so far for Korean alone; what the "
-        "rules miss may be reproduced. "
+        "Identifiers (national numbers, telephones, accounts, cards, e-mail, IP, passports, tax numbers) were masked by rules for "
+        "the formats of the languages' countries; names and street addresses were not, and what the rules miss may be reproduced. "
         "The model continues text; it follows no instructions and states falsehoods fluently.",
         "",
     ]

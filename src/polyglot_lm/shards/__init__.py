@@ -1,30 +1,40 @@
 """Documents and tokens on disk: write, read, verify."""
 
 from polyglot_lm.shards.documents import (
+    DOCUMENT_SCHEMA,
     QUARANTINE_SCHEMA,
-    REMOVED_SCHEMA,
+    REASON,
+    SCORE,
     SPLITS,
     DocumentWriter,
+    count_documents,
     part_path,
+    read_columns,
     read_documents,
+    require_documents,
     texts,
 )
 from polyglot_lm.shards.metrics import METRICS_FILE, Metrics, read_metrics
 from polyglot_lm.shards.tokens import EncodedDocument, TokenDataset, Tokens, write_tokens
 
 __all__ = [
+    "DOCUMENT_SCHEMA",
     "METRICS_FILE",
     "QUARANTINE_SCHEMA",
-    "REMOVED_SCHEMA",
+    "REASON",
+    "SCORE",
     "SPLITS",
     "DocumentWriter",
     "EncodedDocument",
     "Metrics",
     "TokenDataset",
     "Tokens",
+    "count_documents",
     "part_path",
+    "read_columns",
     "read_documents",
     "read_metrics",
+    "require_documents",
     "texts",
     "write_tokens",
 ]

@@ -1,10 +1,11 @@
 """Documents on disk: Parquet parts of one schema, whatever the source.
 
-    <folder>/part-00000.parquet            documents kept
+    <folder>/part-00000.parquet            documents
     <folder>/removed/part-00000.parquet    the same columns and `reason`
     <folder>/quarantine/part-00000.parquet `origin`, `position`, `reason`: input that could not be read
 
-Readers name the columns they need. Bytes are equal for equal input (one writer, fixed row groups, zstd).
+After the columns of the schema may come scores, `score_*`, which are for those who made them. Readers name the columns they
+need. Bytes are equal for equal input (one writer, fixed row groups, zstd).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from polyglot_lm.pipeline import CorruptFileError, atomic_path
+from polyglot_lm.pipeline import CorruptFileError, UserError, atomic_path
 
 DOCUMENT_SCHEMA = pa.schema(
     [
@@ -32,12 +33,11 @@ DOCUMENT_SCHEMA = pa.schema(
         ("cluster_size", pa.int32()),
         ("quality", pa.float32()),  # rank in [0, 1] within the language, null where no score was asked for
         ("pii_counts", pa.map_(pa.string(), pa.int32())),
-        ("split", pa.string()),  # train, control, select or test; null before clustering
-        ("score_script_share", pa.float32()),
-        ("score_language", pa.float32()),
+        ("split", pa.string()),  # train, control, select or test
     ]
 )
-REMOVED_SCHEMA = DOCUMENT_SCHEMA.append(pa.field("reason", pa.string()))
+SCORE = "score_"
+REASON = pa.field("reason", pa.string())
 QUARANTINE_SCHEMA = pa.schema([("origin", pa.string()), ("position", pa.int64()), ("reason", pa.string())])
 ROWS_PER_GROUP = 4096
 SPLITS = ("train", "control", "select", "test")
@@ -63,12 +63,23 @@ class DocumentWriter:
             self.flush()
 
     def flush(self) -> None:
+        if self.pending:
+            self.write_group(pa.Table.from_pylist(self.pending, schema=self.schema))
+            self.pending = []
+
+    def write_table(self, table: pa.Table) -> None:
+        """Write a table of the schema as row groups of its own, after the rows so far."""
+        self.flush()
+        if len(table):
+            self.num_rows += len(table)
+            self.write_group(table)
+
+    def write_group(self, table: pa.Table) -> None:
         if self.parquet is None:
             temporary = self.stack.enter_context(atomic_path(self.path))
             writer = pq.ParquetWriter(temporary, self.schema, compression="zstd", compression_level=3, write_page_checksum=True)
             self.parquet = self.stack.enter_context(writer)
-        self.parquet.write_table(pa.Table.from_pylist(self.pending, schema=self.schema))
-        self.pending = []
+        self.parquet.write_table(table, row_group_size=ROWS_PER_GROUP)
 
     def __exit__(self, *failure: Any) -> None:
         if self.pending and failure[0] is None:
@@ -86,22 +97,42 @@ def read_documents(folder: Path, columns: Sequence[str], split: str | None = Non
     """Yield the documents of a folder in order, of one split if given; raises CorruptFileError for a part that cannot be read."""
     needed = list(dict.fromkeys([*columns, *(["split"] if split else [])]))
     for path in sorted(folder.glob("part-*.parquet")):
-        for batch in read_batches(path, needed):
+        for batch in read_columns(path, needed):
             if split is not None:
                 batch = batch.filter(pc.equal(batch.column("split"), split))
             yield from batch.select(list(columns)).to_pylist()
 
 
-def read_batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def read_columns(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield the columns of one part, at most `ROWS_PER_GROUP` rows at a time; raises CorruptFileError when it cannot be read."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            missing = [name for name in columns if name not in file.schema_arrow.names]
+            present = set(file.schema_arrow.names)
+            missing = [name for name in columns if name not in present]
             if missing:
                 raise CorruptFileError(path, f"no column {missing[0]!r}")
-            yield from file.iter_batches(batch_size=ROWS_PER_GROUP, columns=columns)
+            yield from file.iter_batches(batch_size=ROWS_PER_GROUP, columns=list(columns))
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise
+        raise CorruptFileError(path, str(error).splitlines()[0]) from error
+
+
+def require_documents(corpora: Mapping[str, Path], split: str) -> None:
+    """Raise UserError for the first corpus, by language, that has no document of a split."""
+    for code, folder in corpora.items():
+        if next(read_documents(folder, ("split",), split), None) is None:
+            raise UserError(
+                f"language {code!r} has no documents for {split!r} in {folder}; add text or loosen the thresholds "
+                "(refused documents and reasons are in removed/ there)"
+            )
+
+
+def count_documents(path: Path) -> int:
+    """Return the rows of one part; raises CorruptFileError when its end cannot be read."""
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (pa.ArrowException, OSError) as error:
         raise CorruptFileError(path, str(error).splitlines()[0]) from error
 
 

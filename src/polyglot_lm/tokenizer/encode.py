@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from polyglot_lm.pipeline import CorruptFileError, Counters, Runtime, Task, UserError, stage, xxh3_128_file
 from polyglot_lm.shards import EncodedDocument, read_documents, write_tokens
-from polyglot_lm.tokenizer.special import END
+from polyglot_lm.tokenizer.special import ALIASES, END
 from polyglot_lm.tokenizer.train import TOKENIZER_FILE
 
 ENCODE_BATCH = 256  # documents handed to the library at once
@@ -40,14 +40,18 @@ class Tokenizer:
             raise UserError(f"{path} has no token {END}; Polyglot needs one to end documents")
         self.end_id: int = end
         self.hash = xxh3_128_file(path)
+        known = self.library.token_to_id
+        self.aliases = {ours: theirs for ours, theirs in ALIASES.items() if known(ours) is None and known(theirs) is not None}
         self.special_ids = frozenset(self.library.get_added_tokens_decoder())
 
     def encode(self, text: str, *, parse_special: bool) -> list[int]:
-        """Encode one text without its end; with `parse_special` a literal special token becomes its id."""
+        """Encode one text without its end; with `parse_special` a literal special token, or its alias here, becomes its id."""
         return self.encode_batch([text], parse_special=parse_special)[0]
 
     def encode_batch(self, texts: Sequence[str], *, parse_special: bool) -> list[list[int]]:
         self.library.encode_special_tokens = not parse_special
+        for ours, theirs in self.aliases.items() if parse_special else ():
+            texts = [text.replace(ours, theirs) for text in texts]
         return [encoding.ids for encoding in self.library.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def decode_bytes(self, ids: Sequence[int]) -> bytes:

@@ -9,4 +9,5 @@ NUM_SPECIAL = 64
 SPECIAL_TOKENS = tuple(f"<|{name}|>" for name in (*NAMED, *(f"reserved{number}" for number in range(len(NAMED), NUM_SPECIAL))))
 END = "<|endoftext|>"
 END_ID = SPECIAL_TOKENS.index(END)
+ALIASES = {"<|tell|>": "<|tel|>"}  # as the released Polyglot-Ko vocabulary spells it
 PERSONAL_TOKENS = tuple(f"<|{name}|>" for name in NAMED[4:])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from polyglot_lm.pipeline import Counters, Runtime, UserError, stage, write_json, xxh3_128_file
-from polyglot_lm.shards import texts
+from polyglot_lm.shards import require_documents, texts
 from polyglot_lm.tokenizer.special import END, NUM_SPECIAL, PERSONAL_TOKENS, SPECIAL_TOKENS
 
 WORDS = (
@@ -38,6 +38,7 @@ def train_tokenizer(
 ) -> Counters:
     """Train on at most `max_english_bytes` of each corpus, equally of all; raises UserError for a size not divisible by 128."""
     check_vocab_size(vocab_size)
+    require_documents(corpora, "train")
     supply = {code: corpus_bytes(folder) / byte_premiums[code] for code, folder in corpora.items()}
     budget = min(max_english_bytes, *supply.values())
     limits = {code: int(budget * byte_premiums[code]) for code in corpora}

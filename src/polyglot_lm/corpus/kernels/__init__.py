@@ -6,3 +6,5 @@ MinHash signatures (`minhash`) and, over their bands, the clusters of near-dupli
 
 Import these modules inside the function that needs them: numba takes a second to load, and `polyglot --help` has none.
 """
+
+NUM_VALUES, NUM_BANDS = 120, 20  # of a signature, and of the bands it is cut into

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from polyglot_lm.corpus.kernels import NUM_VALUES
 from polyglot_lm.corpus.kernels.compiled import kernel
-from polyglot_lm.corpus.kernels.minhash import NUM_VALUES, Keys, Signatures
+from polyglot_lm.corpus.kernels.minhash import Keys, Signatures
 from polyglot_lm.corpus.kernels.units import mixed
 
 Numbers = np.ndarray[Any, np.dtype[np.integer[Any]]]  # uint32 or int64

@@ -6,8 +6,8 @@ A shingle is `shingle_units` units in a row, case-folded, punctuation skipped (`
 a minimum on 32-bit lanes vectorise, so that 120 functions cost about as much as the reading.
 
 Fewer units than a shingle: all of them are the one shingle. No unit: the bytes are (so empty documents agree with each
-other and with nothing else). Every shingle of the first 65,536 units counts; after them one in 16, chosen by its hash, so
-that a document of 64 MB stays in its time and its end is still looked at.
+other and with nothing else). Every shingle of the first 16 blocks of 4,096 units counts; after them one in 16, chosen by its
+hash, so that a document of 64 MB costs little more than its reading and its end is still looked at.
 Source: Broder, "On the resemblance and containment of documents" (1997).
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from polyglot_lm.corpus.kernels import NUM_BANDS, NUM_VALUES
 from polyglot_lm.corpus.kernels.batch import TextBatch
 from polyglot_lm.corpus.kernels.compiled import kernel
 from polyglot_lm.corpus.kernels.scripts import folds, kinds
@@ -23,12 +24,11 @@ from polyglot_lm.corpus.kernels.units import HASH_FACTOR, HASH_SEED, MIX_FACTOR,
 Signatures = np.ndarray[Any, np.dtype[np.uint16]]
 Keys = np.ndarray[Any, np.dtype[np.uint64]]
 
-NUM_VALUES, NUM_BANDS = 120, 20
 ROWS_PER_BAND = NUM_VALUES // NUM_BANDS
 MAX_SHINGLE_UNITS = 64
 BLOCK_UNITS = 4096  # 32 KB of hashes: they stay in the first cache
-EVERY_SHINGLE_UNITS = 65_536
-SAMPLED_MASK = np.uint64(15)  # after EVERY_SHINGLE_UNITS one shingle in 16
+WHOLE_BLOCKS = 16
+SAMPLED_MASK = np.uint64(15)  # after WHOLE_BLOCKS one shingle in 16
 BASE = np.uint64(0x9FB21C651E98DF25)  # odd: the hash of a shingle is a polynomial in it
 LANES = 128  # functions computed: a whole number of vectors of any width; the first 120 are kept
 
@@ -74,15 +74,16 @@ def sign(data, offsets, shingle_units, kind_of, fold_of, factors, terms, found):
     for text in range(len(offsets) - 1):
         minima[:] = np.uint32(0xFFFFFFFF)
         position, end = offsets[text], offsets[text + 1]
-        units_seen, in_hand = 0, 0
+        units_seen, in_hand, block = 0, 0, 0
         while position < end:
             num_units, position = read_folded(data, position, end, kind_of, fold_of, units, in_hand)
             units_seen += num_units - in_hand
-            num_hashes = hash_shingles(units, num_units, shingle_units, units_seen > EVERY_SHINGLE_UNITS, hashes)
+            num_hashes = hash_shingles(units, num_units, shingle_units, block >= WHOLE_BLOCKS, hashes)
             lower(minima, hashes, num_hashes, factors, terms)
             kept = min(num_units, shingle_units - 1)
             units[:kept] = units[num_units - kept : num_units]
             in_hand = kept
+            block += 1
         if units_seen < shingle_units:
             hashes[0] = hash_whole(data, offsets[text], end, units, units_seen)
             lower(minima, hashes, 1, factors, terms)

@@ -1,8 +1,9 @@
 """Units: what n-grams and shingles are made of. Words where a script writes spaces, code points where it does not.
 
 A word is a run of letters, marks and digits of spaced scripts (Latin, Hangul, Cyrillic, ...); each Han, Kana, Thai (Lao,
-Khmer, Myanmar) letter or mark is a unit of its own. Punctuation, symbols and spaces part units and are none. No word list
-and no segmenter: those read 0.06 to 0.35 MB/s (reference data-pipeline.md, section 3.1), this reads hundreds.
+Khmer, Myanmar) letter or mark is a unit of its own. A mark of no script's range begins no word. Punctuation, symbols and
+spaces part units and are none. No word list and no segmenter: those read 0.06 to 0.35 MB/s (reference data-pipeline.md,
+section 3.1), this reads hundreds.
 
 Text must be UTF-8; a damaged byte is read as some symbol and nothing outside the text is touched.
 """

@@ -1,0 +1,158 @@
+"""From raw text to clean corpora: the steps that every recipe begins with, and a recipe of them alone.
+
+`sources` are folders (here or at an fsspec address) or hub data sets, in the order in which copies are trusted: of equal
+documents the one from the first source stays.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from polyglot_lm.corpus.build import build_corpus
+from polyglot_lm.corpus.chromium import CATALOGUE, LICENSE, WHEEL_SHA256, extract_catalogue
+from polyglot_lm.corpus.deduplicate import deduplicate
+from polyglot_lm.corpus.hub import PREFIX, hub_dataset
+from polyglot_lm.corpus.identify import profiles
+from polyglot_lm.corpus.ingest import Reading, ingest
+from polyglot_lm.corpus.quality import Thresholds, lenient, thresholds_of
+from polyglot_lm.corpus.sources import files_of
+from polyglot_lm.corpus.split import Split
+from polyglot_lm.languages import Language, select
+from polyglot_lm.masking import KINDS, countries_with_rules
+from polyglot_lm.pipeline import Step, UserError
+from polyglot_lm.recipes.recipe import Recipe
+
+
+def corpus(
+    *,
+    languages: tuple[str, ...] = ("ko", "zh", "ja", "id", "ms", "vi", "th", "en"),
+    sources: tuple[str, ...],
+    source_megabytes: int = 1000,
+    quality: Literal["calibrated", "lenient"] = "calibrated",
+    agreement: float = 0.72,
+    mask_kinds: tuple[str, ...] = KINDS,
+    split_key: str = "polyglot",
+    held_out: float = 0.001,
+    max_held_out: float = 0.1,
+    max_domain_share: float = 0.01,
+) -> Recipe:
+    """`source_megabytes` bounds what is streamed of each hub data set in each language; folders are read whole.
+
+    `held_out` is the share of each of control, select and test; it grows up to `max_held_out` until each has a megabyte.
+    """
+    chosen = select(languages)
+    thresholds = {language.code: thresholds_of(language.code) if quality == "calibrated" else mild(language) for language in chosen}
+    split = Split(
+        key=split_key,
+        control=held_out,
+        select=held_out,
+        test=held_out,
+        min_bytes=1_000_000,
+        max_share=max_held_out,
+        max_domain_share=max_domain_share,
+    )
+    documents = documents_of(chosen, sources, thresholds, source_megabytes)
+    corpora = corpora_of(chosen, documents, thresholds, agreement, split, mask_kinds)
+    return Recipe(results={f"corpus-{code}": step for code, step in corpora.items()})
+
+
+def mild(language: Language) -> Thresholds:
+    """Length, letters and language alone: for text that is known to be good, such as a program's own."""
+    return lenient(
+        language,
+        min_chars=20,
+        max_chars=200_000,
+        min_letter_share=0.5,
+        min_script_share=0.5,
+        min_signature_share=0.05,
+        min_language_confidence=0.3,
+    )
+
+
+def documents_of(
+    chosen: tuple[Language, ...], sources: tuple[str, ...], thresholds: Mapping[str, Thresholds], source_megabytes: int
+) -> dict[str, tuple[Step, ...]]:
+    """One ingest step a language and source."""
+    if not sources:
+        raise UserError("no source given; write --set sources=FOLDER or hub:OWNER/NAME, several with commas between")
+    catalogue = catalogue_step(chosen) if CATALOGUE in sources else None
+    return {
+        language.code: tuple(
+            ingest_step(language, source, thresholds[language.code], source_megabytes, catalogue) for source in sources
+        )
+        for language in chosen
+    }
+
+
+def catalogue_step(chosen: tuple[Language, ...]) -> Step:
+    codes = tuple(language.code for language in chosen)
+    return extract_catalogue.step("source/chromium", languages=codes, segments_per_document=16, sha256=WHEEL_SHA256)
+
+
+def ingest_step(language: Language, source: str, thresholds: Thresholds, megabytes: int, catalogue: Step | None) -> Step:
+    found: object
+    if source == CATALOGUE:
+        found = catalogue
+    elif source.startswith(PREFIX):
+        found = hub_dataset(source, language, megabytes * 1_000_000)
+    else:
+        found = files_of(source, language.code)
+    return ingest.step(
+        f"documents/{language.code}/{source_name(source)}",
+        source=found,
+        source_name=source_name(source),
+        license=LICENSE if source == CATALOGUE else None,
+        reading=Reading(
+            code=language.code,
+            stop_words=thresholds.stop_words,
+            shingle_units=language.shingle_units,
+            languages=profiles(language.code),
+        ),
+    )
+
+
+def source_name(source: str) -> str:
+    """A name for folders and ids: the catalogue's, the last part of a hub name, or the folder's."""
+    if source.startswith(PREFIX):
+        return source.removeprefix(PREFIX).split(":")[0].split("@")[0].rsplit("/", 1)[-1]
+    name = source if source == CATALOGUE else Path(source).expanduser().resolve().name
+    if not name:
+        raise UserError(f"source {source!r} has no name; give a folder below the root")
+    return name
+
+
+def corpora_of(
+    chosen: tuple[Language, ...],
+    documents: Mapping[str, tuple[Step, ...]],
+    thresholds: Mapping[str, Thresholds],
+    agreement: float | None,
+    split: Split,
+    mask_kinds: tuple[str, ...],
+) -> dict[str, Step]:
+    """One deduplication step a group of languages, one corpus a language."""
+    groups: dict[str, list[str]] = {}
+    for language in chosen:
+        groups.setdefault(language.group, []).append(language.code)
+    decisions = {
+        code: deduplicate.step(
+            f"clusters/{'+'.join(codes)}",
+            documents={code: documents[code] for code in codes},
+            thresholds={code: thresholds[code] for code in codes},
+            agreement=agreement,
+            split=split,
+            quality=None,
+        )
+        for codes in groups.values()
+        for code in codes
+    }
+    return {
+        language.code: build_corpus.step(
+            f"corpus/{language.code}",
+            documents=documents[language.code],
+            decisions=decisions[language.code],
+            code=language.code,
+            mask_countries=countries_with_rules(language.countries),
+            mask_kinds=mask_kinds,
+        )
+        for language in chosen
+    }
