@@ -3,8 +3,8 @@
 Passes over files, each a set of tasks: (1) `judge`: thresholds on score columns; exact keys of what passes go to partitions;
 (2) `find_exact`: equal keys, the first document stands for all; (3) `make_bands`: 20 band keys of those, to partitions;
 (4) `find_near`: equal keys, verified by signature (Broder 1997; 20 bands of 6 rows find pairs of Jaccard similarity 0.8 with
-p = 0.998); (5) `label`: union-find in one process, some 20 bytes a document, the only memory that grows with the corpus; (6) `choose`:
-a chain of likenesses may lead far, so a document goes only if it agrees with the first of its cluster itself.
+p = 0.998); (5) `label`: union-find in one process, some 20 bytes a document, the only memory that grows with the corpus;
+(6) `choose`: a chain of likenesses may lead far, so a document goes only if it agrees with the first of its cluster itself.
 
 Documents are numbered through all parts in order, and the smallest number of a cluster is its first document.
 """
@@ -263,7 +263,7 @@ class Choose:
 
 
 def choose(task: Choose) -> Outcome:
-    """Write what becomes of each document of a part, uint8, and the clusters (uint32) of those that stay without being the first."""
+    """Write what becomes of each document of a part (uint8), and the clusters (uint32) of those that stay, not being the first."""
     part, work = task.part, task.work
     labels = of_part("labels", part, work)
     fate = np.where(np.fromfile(work.file("reasons", part.name), np.uint8) == 0, KEPT, REFUSED).astype(np.uint8)
@@ -274,7 +274,7 @@ def choose(task: Choose) -> Outcome:
     files = [work.file(kind, part.name) for kind in ("fates", "chains")]
     write_flat(files[0], [fate])
     write_flat(files[1], [labels[(fate == KEPT) & (labels != part.numbers)]])
-    return Outcome(files=files, counters=Counter(chained=int((fate == KEPT).sum() - (labels == part.numbers)[fate == KEPT].sum())))
+    return Outcome(files=files, counters=Counter())
 
 
 def agrees(part: Part, work: Work, places: Array, labels: Array, agreement: float) -> Array:

@@ -61,13 +61,8 @@ def deduplicate(
     total = find_clusters(work, dict(thresholds), agreement, runtime)
     parts = work.parts()
     label = ", ".join(documents)
-    run_tasks(
-        runtime,
-        work.folder,
-        weigh,
-        [Weigh(part=part, work=work, split=split, quality=quality) for part in parts],
-        label=f"weigh {label}",
-    )
+    weighing = [Weigh(part=part, work=work, split=split, quality=quality) for part in parts]
+    run_tasks(runtime, work.folder, weigh, weighing, label=f"weigh {label}")
     settled = {code: settle([part for part in parts if part.language == code], work, split) for code in documents}
     tasks = [Decide(part=part, work=work, out=out, settled=settled[part.language]) for part in parts]
     for manifest in run_tasks(runtime, out, write_decisions, tasks, label=f"decide {label}"):
@@ -98,9 +93,8 @@ def weigh(task: Weigh) -> Outcome:
     columns = ["url", "num_bytes", *([task.quality] if task.quality else [])]
     stays = fates_of(part, work) == KEPT
     labels = of_part("labels", part, work)
-    chained = np.isin(
-        labels, np.concatenate([np.empty(0, np.uint32), *(np.fromfile(path, np.uint32) for path in work.files("chains"))])
-    )
+    chains = [np.empty(0, np.uint32), *(np.fromfile(path, np.uint32) for path in work.files("chains"))]
+    chained = np.isin(labels, np.concatenate(chains))
     pieces, done = [np.empty(0, UNIT_ROW)], 0
     for batch in read_columns(part.path, tuple(columns)):
         here = slice(done, done + len(batch))
