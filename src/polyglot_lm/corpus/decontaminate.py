@@ -1,22 +1,23 @@
 """Decontamination: which documents hold text of the evaluation sets, and of which items.
 
 `index_benchmarks` cuts every text of every item, training parts included, into n-grams of equal content (`kernels/ngrams`) and
-writes their hashes, sorted, beside a table of the texts. `Contamination` maps those files into memory, one copy for all workers of a
-machine, and looks up batches of documents.
+writes their hashes, sorted, beside a table of the texts. `Contamination` maps those files into memory, one copy for all workers
+of a machine, and looks up batches of documents.
 
-A text shorter than an n-gram is indexed whole if it is no shorter than `whole_percent` of one. An item that has only shorter texts
-(COPA: seven words and two times four) is indexed as their concatenation too, in the order written. Not indexed are labels and
-instructions (texts of more than `max_items` items), n-grams that occur in more than `max_texts` texts of one task (its boilerplate)
-and those of few units repeated. A document is contaminated when it holds `min_hits` different n-grams of one text, or all
-if that has fewer.
+Neighbouring texts shorter than an n-gram (COPA: seven words and two times four) are indexed as one text, in the order written;
+a short one is indexed whole if it is `whole_percent` of an n-gram at least, and a third of its item. Not indexed are labels and
+instructions (texts of more than `max_items` items), identifiers, n-grams in more than `max_texts` texts of one task (its
+boilerplate) and those of few units repeated. A document is contaminated when it holds `min_hits` different n-grams of one text,
+or all if that has fewer.
 """
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,11 +25,11 @@ import pyarrow.parquet as pq
 
 from polyglot_lm.corpus.benchmarks import Benchmarks, Split
 from polyglot_lm.corpus.kernels.batch import TextBatch
-from polyglot_lm.corpus.kernels.scripts import SCRIPTS, folds, kinds
+from polyglot_lm.corpus.kernels.scripts import SCRIPTS
 from polyglot_lm.pipeline import CorruptFileError, Counters, UserError, atomic_path, read_json, stage, write_json
 
 if TYPE_CHECKING:
-    from polyglot_lm.corpus.kernels.ngrams import Rule
+    from polyglot_lm.corpus.kernels.ngrams import Cuts, Rule
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -52,24 +53,23 @@ HIT_SCHEMA = pa.schema(
     ]
 )
 ARRAYS = {"hashes": np.uint64, "texts": np.uint32, "short_anchors": np.uint64, "short_units": np.int64, "filter": np.uint64}
-CUT_BYTES = 4_000_000  # of text cut at once; 30 bytes of arrays for each
-HITS_AT_ONCE = 1 << 18
-ID_FIELDS = ("id", "idx", "link", "url", "sample_id", "q_id", "guid", "pid", "uid")
-IN_BRACKETS = re.compile(r"\[([^\[\]]*)\]")
+CUT_BYTES = 4_000_000  # of text cut at once
+ID_FIELDS = ("idx", "link", "url", "sample_id", "q_id", "guid", "uid")  # `id` is Indonesian in parallel text
+IDENTIFIER = re.compile(r"[!-~]*[0-9/_@][!-~]*")  # no text, whatever its field: 28-0001, https://..., 3.5%
+WHOLE_SHARE = 1 / 3
+IN_BRACKETS = re.compile(r"\[([^\[\]]*)\]")  # marks a word within others, particles after it: [word]s
 
 MAX_NGRAM_UNITS = 256
 UNIT_NAMES = ("word", "number", "code_point", *SCRIPTS)
 # 13 words is the field's convention (GPT-3, lm-evaluation-harness); the other lengths hold as much: 0.61 of a FLORES-200 sentence.
 # benchmarks/corpus/decontamination.py measures edited copies found and unrelated documents hit, for these lengths and others.
-NGRAM_UNITS: Mapping[str, int] = {
-    **{"word": 13, "number": 39, "Hang": 9, "Hani": 21, "Hira": 40, "Kana": 40, "Thai": 70, "code_point": 70},
-}
+NGRAM_UNITS = {"word": 13, "number": 39, "Hang": 9, "Hani": 21, "Hira": 40, "Kana": 40, "Thai": 70, "code_point": 70}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NgramShape:
-    """How many units are an n-gram, by script: `word` for scripts that are not named, `number` for words of digits alone, `code_point`
-    for Lao, Khmer and Myanmar. Where scripts mix, shares add up to one n-gram."""
+    """How many units are an n-gram, by script: `word` for scripts that are not named, `number` for words of digits alone,
+    `code_point` for Lao, Khmer and Myanmar. Where scripts mix, shares add up to one n-gram."""
 
     units: Mapping[str, int]
     whole_percent: int
@@ -86,18 +86,6 @@ class NgramShape:
             raise UserError(f"whole_percent is {self.whole_percent}; give 1 to 100")
 
 
-class Cuts(NamedTuple):
-    """N-grams as they were cut: hash, anchor, row of the text, and how many units the text has if it is one whole (else 0)."""
-
-    hashes: Array
-    anchors: Array
-    texts: Array
-    whole_units: Array
-
-    def select(self, which: Array) -> "Cuts":
-        return Cuts(*(column[which] for column in self))
-
-
 @stage(version=1)
 def index_benchmarks(
     out: Path, *, benchmarks: Benchmarks, shape: NgramShape, excluded_fields: Sequence[str], max_items: int, max_texts: int
@@ -105,11 +93,11 @@ def index_benchmarks(
     """Write the index of the evaluation sets; counts items, texts and n-grams. Raises UserError for a file that cannot be read.
 
     Memory: 80 bytes an n-gram, and one split of texts."""
-    from polyglot_lm.corpus.kernels.ngrams import rule_of
+    from polyglot_lm.corpus.kernels.ngrams import Cuts, cut_batch, rule_of
 
     rule = rule_of(shape.units, shape.whole_percent)
     rows: list[dict[str, Any]] = []
-    cuts: list[Cuts] = []
+    cuts = [cut_batch(TextBatch.from_texts([]), rule)]
     owned: list[list[list[int]]] = []  # of each split, of each item: the rows of its texts
     for split in benchmarks.splits:
         texts, of_items = texts_of(split, frozenset(excluded_fields), max_items, rule)
@@ -135,8 +123,6 @@ def texts_of(
     split: Split, excluded_fields: frozenset[str], max_items: int, rule: "Rule"
 ) -> tuple[dict[str, dict[str, Any]], list[list[int]]]:
     """Return the texts of a split that are long enough, each with its row of the table; and which of them each item has."""
-    from polyglot_lm.corpus.kernels.ngrams import FULL
-
     items = list(split.items(excluded_fields))
     found_in = Counter(text for item in items for text in {text for _, text in item})
     weights = dict(zip(found_in, weights_of(list(found_in), rule), strict=True))
@@ -144,17 +130,30 @@ def texts_of(
     numbers: dict[str, int] = {}
     of_items = []
     for item, pieces in enumerate(items):
-        own = [(field, text) for field, text in pieces if found_in[text] <= max_items]
-        long_enough = {text: field for field, text in own if weights[text] >= rule.least}
-        if all(weights[text] < FULL for _, text in own) and sum(weights[text] for _, text in own) >= rule.least:
-            long_enough["\n".join(text for _, text in own)] = "+".join(dict.fromkeys(field for field, _ in own))
-        forms = {form: field for text, field in long_enough.items() for form in (text, IN_BRACKETS.sub(r"\1", text))}
+        own = [
+            (field, text, weights[text]) for field, text in pieces if found_in[text] <= max_items and not IDENTIFIER.fullmatch(text)
+        ]
+        forms = {form: field for field, text in choose(own, rule.least) for form in (text, IN_BRACKETS.sub(r"\1", text))}
         for text, field in forms.items():
             numbers.setdefault(text, len(numbers))
             new = {"task": split.task, "split": split.split, "item": item, "num_items": 0, "field": field}
             texts.setdefault(text, new)["num_items"] += 1
         of_items.append([numbers[text] for text in forms])
     return texts, of_items
+
+
+def choose(pieces: Sequence[tuple[str, str, int]], least: int) -> Iterator[tuple[str, str]]:
+    """Yield what of an item's (field, text, weight) is looked for: its long texts, neighbouring short ones as one text, and short
+    ones that are `WHOLE_SHARE` of the item at least: an answer of eight words is found in many documents that know no question."""
+    from polyglot_lm.corpus.kernels.ngrams import FULL
+
+    enough = WHOLE_SHARE * sum(weight for _, _, weight in pieces)
+    short_runs = (list(run) for is_short, run in itertools.groupby(pieces, lambda piece: piece[2] < FULL) if is_short)
+    joined = (tuple(zip(*run, strict=True)) for run in short_runs)
+    runs = [("+".join(dict.fromkeys(fields)), "\n".join(texts), sum(weights)) for fields, texts, weights in joined]
+    for field, text, weight in (*pieces, *runs):
+        if weight >= FULL or weight >= max(least, enough):
+            yield field, text
 
 
 def batches(texts: Sequence[str]) -> Iterator[TextBatch]:
@@ -172,32 +171,22 @@ def batches(texts: Sequence[str]) -> Iterator[TextBatch]:
 
 
 def weights_of(texts: Sequence[str], rule: "Rule") -> list[int]:
-    from polyglot_lm.corpus.kernels.ngrams import weigh
+    from polyglot_lm.corpus.kernels.ngrams import text_weights
 
-    weights: list[int] = []
-    for batch in batches(texts):
-        found = np.zeros(len(batch), np.int64)
-        weigh(batch.data, batch.offsets, kinds(), folds(), rule, found)
-        weights += found.tolist()
-    return weights
+    return [weight for batch in batches(texts) for weight in text_weights(batch, rule).tolist()]
 
 
-def cut_texts(texts: Sequence[str], rule: "Rule") -> Iterator[Cuts]:
-    from polyglot_lm.corpus.kernels.ngrams import cut
+def cut_texts(texts: Sequence[str], rule: "Rule") -> Iterator["Cuts"]:
+    from polyglot_lm.corpus.kernels.ngrams import cut_batch
 
-    yield Cuts(np.zeros(0, np.uint64), np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.int64))
     first = 0
     for batch in batches(texts):
-        most = batch.num_bytes  # a unit has at least one byte
-        room = Cuts(np.empty(most, np.uint64), np.empty(most, np.uint64), np.empty(most, np.int64), np.empty(most, np.int64))
-        capacity = int(np.diff(batch.offsets).max())
-        written = cut(batch.data, batch.offsets, kinds(), folds(), rule, capacity, *room)
-        found = room.select(np.arange(written))
+        found = cut_batch(batch, rule)
         yield found._replace(texts=found.texts + first)
         first += len(batch)
 
 
-def drop_boilerplate(cuts: Cuts, rows: Sequence[Mapping[str, Any]], max_texts: int) -> tuple[Cuts, int]:
+def drop_boilerplate(cuts: "Cuts", rows: Sequence[Mapping[str, Any]], max_texts: int) -> tuple["Cuts", int]:
     """Return the n-grams sorted by hash and text, each once a text, and how many were in too many texts of a task to be kept."""
     ordered = cuts.select(np.lexsort((cuts.texts, cuts.hashes)))
     ordered = ordered.select(changes(ordered.hashes, ordered.texts))
@@ -216,16 +205,13 @@ def changes(*columns: Array) -> Array:
     return differs
 
 
-def write_arrays(out: Path, cuts: Cuts) -> dict[str, int]:
-    from polyglot_lm.corpus.kernels.ngrams import FILTER_BITS_PER_KEY, fill_filter
+def write_arrays(out: Path, cuts: "Cuts") -> dict[str, int]:
+    from polyglot_lm.corpus.kernels.ngrams import filter_of
 
     short = cuts.select(cuts.whole_units > 0)
     short = short.select(np.lexsort((short.whole_units, short.anchors)))
     short = short.select(changes(short.anchors, short.whole_units))
-    anchors = np.unique(cuts.anchors)
-    blocks = np.zeros(1 + len(anchors) * FILTER_BITS_PER_KEY // 64, np.uint64)
-    fill_filter(anchors, blocks)
-    columns = (cuts.hashes, cuts.texts, short.anchors, short.whole_units, blocks)
+    columns = (cuts.hashes, cuts.texts, short.anchors, short.whole_units, filter_of(np.unique(cuts.anchors)))
     for (name, dtype), column in zip(ARRAYS.items(), columns, strict=True):
         with atomic_path(array_path(out, name)) as path:
             column.astype(dtype).tofile(path)
@@ -243,7 +229,9 @@ def describe(benchmarks: Benchmarks, owned: Sequence[Sequence[Sequence[int]]], n
         rows = {row for item in items for row in item if num_ngrams[row]}
         counts = {"items": len(items), "items_indexed": sum(any(row in rows for row in item) for item in items)}
         ngrams = int(num_ngrams[sorted(rows)].sum())
-        splits.append({"task": split.task, "split": split.split, "path": split.path, **counts, "texts": len(rows), "ngrams": ngrams})
+        splits.append(
+            {"task": split.task, "split": split.split, "path": split.path, **counts, "texts": len(rows), "ngrams": ngrams}
+        )
     return splits
 
 
@@ -270,7 +258,7 @@ class Contamination:
     """An index opened for looking up. Raises CorruptFileError when it is not what `index_benchmarks` wrote."""
 
     def __init__(self, folder: Path, *, min_hits: int) -> None:
-        from polyglot_lm.corpus.kernels.ngrams import Index, rule_of
+        from polyglot_lm.corpus.kernels.ngrams import Index, read_only, rule_of
 
         if min_hits < 1:
             raise UserError(f"min_hits is {min_hits}; give at least 1")
@@ -285,17 +273,9 @@ class Contamination:
 
     def hits(self, batch: TextBatch) -> Hits:
         """Look up the documents of a batch; at most 16,384 n-grams of each, at which it is a copy of an evaluation set."""
-        from polyglot_lm.corpus.kernels.ngrams import scan
+        from polyglot_lm.corpus.kernels.ngrams import find
 
-        data, offsets = read_only(batch.data), read_only(batch.offsets)
-        document_of, place_of = np.empty(HITS_AT_ONCE, np.int64), np.empty(HITS_AT_ONCE, np.int64)
-        found = [np.zeros((2, 0), np.int64)]
-        following = 0
-        while following < len(batch):
-            arguments = (kinds(), folds(), self.rule, self.index, document_of, place_of)
-            following, written = scan(data, offsets, following, *arguments)
-            found.append(np.unique(np.stack([document_of[:written], place_of[:written]]), axis=1))
-        documents, places = np.concatenate(found, axis=1)
+        documents, places = find(batch, self.rule, self.index)
         texts = self.text_of_place[places].astype(np.int64)
         pairs, num_found = np.unique(np.stack([documents, texts]), axis=1, return_counts=True)
         documents, texts = pairs
@@ -318,10 +298,3 @@ def map_array(path: Path, length: int) -> Array:
     if not path.exists() or path.stat().st_size != length * dtype.itemsize:
         raise CorruptFileError(path, f"not {length} numbers of {dtype.itemsize} bytes")
     return np.memmap(path, dtype, mode="r") if length else np.zeros(0, dtype)
-
-
-def read_only(array: Array) -> Array:
-    """Return the array as numba compiles for: one type, whoever made it."""
-    view = np.asarray(array).view(np.ndarray)
-    view.flags.writeable = False
-    return view

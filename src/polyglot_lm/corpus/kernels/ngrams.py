@@ -1,17 +1,16 @@
-"""N-grams of equal content: how evaluation texts are cut into an index, and how a batch of documents is looked up in it.
+"""N-grams of equal content: how evaluation texts are cut for an index, and how a batch of documents is looked up in it.
 
-Units carry weights: an n-gram is the shortest run of units that ends at a unit and weighs at least FULL, so it has 13 English words,
-or 24 Chinese characters, or some of each where scripts mix, and is the same run in the item and in a copy of it, whatever
-stands around. Prefix sums and polynomial prefix hashes give the weight and the hash of any run in one step.
+Units carry weights: an n-gram is the shortest run of units that ends at a unit and weighs FULL at least, so it has 13 English
+words, or 21 Chinese characters, or some of each where scripts mix, and is the same run in the item and in a copy of it,
+whatever stands around. Sums and polynomial hashes of all that stands before a unit give those of any run in one step.
 
-Looking up: every unit ends an *anchor*, the shortest run of at least `least` weight. Anchors of all index entries stand in a Bloom
-filter of one 64-bit block a key, so one load decides nearly every unit. Where it says perhaps, the n-gram that ends there is
-sought by binary search, and so are the whole short texts that end with this anchor: those weigh less than an n-gram
-and no less than an anchor.
+Looking up: every unit ends an *anchor*, the shortest run of `least` weight. The anchors of all that is in the index stand in a
+Bloom filter, each key in one 64-bit block, so one load decides nearly every unit. Where it says perhaps, the n-gram that ends
+there is sought by binary search, and so are the short texts that end with this anchor, which weigh less than an n-gram.
 
-Hashes are polynomials mod 2^64 in an odd base over mixed 64-bit unit hashes: two different n-grams agree with probability of at most
-about 2^-60 (a swap of two units may lose some low bits). 10 TB of text (2.5e12 units) against 1e7 entries: 1.4
-false n-grams at 2^-64, and a document is judged by more than one.
+A text's hash is a polynomial mod 2^64 in an odd base over mixed 64-bit hashes of units; two different runs agree with a probability
+of 2^-64, or some bits more if one is the other in another order. 10 TB of text (2.5e12 units) against 1.7e6 n-grams:
+0.2 false n-grams in all. Scratch memory is bounded (140 KB), however long a document is.
 """
 
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from polyglot_lm.corpus.kernels.batch import TextBatch
 from polyglot_lm.corpus.kernels.compiled import kernel
 from polyglot_lm.corpus.kernels.scripts import (
     DIGIT,
@@ -30,12 +30,17 @@ from polyglot_lm.corpus.kernels.scripts import (
     OTHER_BY_CODE_POINT,
     SCRIPTS,
     UNSPACED,
+    folds,
+    kinds,
 )
 from polyglot_lm.corpus.kernels.units import HASH_FACTOR, HASH_SEED, SHIFT, Reading, code_point, mixed
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
+Array = np.ndarray[Any, np.dtype[Any]]
+Integers = np.ndarray[Any, np.dtype[np.int64]]
 FULL = 1 << 16  # what an n-gram weighs; a unit of which n make one weighs FULL / n, rounded up: exactly n reach it, n <= 256
 BLOCK_UNITS = 4096
+HITS_AT_ONCE = 1 << 18
 MAX_TEXT_HITS = 1 << 14  # a text with as many is a copy of the evaluation set; it is read no further
 FILTER_BITS_PER_KEY = 16  # 4 bits set: about 0.5 % of other keys pass
 BASE = np.uint64(0x9FB21C651E98DF25)  # odd
@@ -48,7 +53,7 @@ class Rule(NamedTuple):
     """How units are weighed, by kind of character; the least weight of a text that is indexed whole; BASE to the power of 0, 1, ...
     up to the most units that an n-gram can have."""
 
-    weights: np.ndarray[Any, np.dtype[np.int64]]
+    weights: Integers
     least: int
     powers: Hashes
 
@@ -58,7 +63,7 @@ class Index(NamedTuple):
 
     hashes: Hashes
     short_anchors: Hashes  # sorted, with the number of units of the text that ends so
-    short_units: np.ndarray[Any, np.dtype[np.int64]]
+    short_units: Integers
     filter: Hashes
 
 
@@ -73,17 +78,72 @@ def rule_of(units: Mapping[str, int], whole_percent: int) -> Rule:
     return Rule(weights, FULL * whole_percent // 100, powers)
 
 
+class Cuts(NamedTuple):
+    """N-grams as they were cut: hash, anchor, number of the text, and how many units the text has if it is one whole (else 0)."""
+
+    hashes: Array
+    anchors: Array
+    texts: Array
+    whole_units: Array
+
+    def select(self, which: Array) -> "Cuts":
+        return Cuts(*(column[which] for column in self))
+
+
+def text_weights(batch: TextBatch, rule: Rule) -> Integers:
+    """Return what the units of each text weigh together."""
+    weights = np.zeros(len(batch), np.int64)
+    weigh(batch.data, batch.offsets, kinds(), folds(), rule, weights)
+    return weights
+
+
+def cut_batch(batch: TextBatch, rule: Rule) -> Cuts:
+    """Return the n-grams of the texts in their order, 30 bytes of scratch a byte of text."""
+    most = batch.num_bytes  # a unit has at least one byte
+    room = Cuts(np.empty(most, np.uint64), np.empty(most, np.uint64), np.empty(most, np.int64), np.empty(most, np.int64))
+    capacity = int(np.diff(batch.offsets).max(initial=0))
+    written = cut(batch.data, batch.offsets, kinds(), folds(), rule, capacity, *room)
+    return Cuts(*(column[:written].copy() for column in room))
+
+
+def filter_of(anchors: Hashes) -> Hashes:
+    """Return the blocks of a Bloom filter that has these keys."""
+    blocks = np.zeros(1 + len(anchors) * FILTER_BITS_PER_KEY // 64, np.uint64)
+    fill_filter(anchors, blocks)
+    return blocks
+
+
+def find(batch: TextBatch, rule: Rule, index: Index) -> tuple[Integers, Integers]:
+    """Return (text, place in the index) of the hits, each pair once, sorted; of a text, its first MAX_TEXT_HITS hits."""
+    data, offsets = read_only(batch.data), read_only(batch.offsets)
+    text_of, place_of = np.empty(HITS_AT_ONCE, np.int64), np.empty(HITS_AT_ONCE, np.int64)
+    found = [np.zeros((2, 0), np.int64)]
+    following = 0
+    while following < len(batch):
+        following, written = scan(data, offsets, following, kinds(), folds(), rule, index, text_of, place_of)
+        found.append(np.unique(np.stack([text_of[:written], place_of[:written]]), axis=1))
+    texts, places = np.concatenate(found, axis=1)
+    return texts, places
+
+
+def read_only(array: Array) -> Array:
+    """Look at the array as one that is never written, so that the kernel is compiled for one type, whoever made it."""
+    view = np.asarray(array).view(np.ndarray)
+    view.flags.writeable = False
+    return view
+
+
 @kernel
-def read_weighed(data, begin, end, kinds, folds, weights, units, weighed, in_hand):
+def read_weighed(data, begin, end, kind_of, fold_of, weights, units, weighed, in_hand):
     """Read as `units.read_folded` does, and write beside each unit its weight: a word's is that of its heaviest character."""
     position, num_units, room = begin, in_hand, len(units)
     word, weight, in_word = HASH_SEED, np.int64(0), False
     while position < end and num_units < room:
         code, width = code_point(data, position, end)
-        kind = kinds[code] & KIND_MASK
+        kind = kind_of[code] & KIND_MASK
         if kind >= DIGIT and (UNSPACED >> kind) & 1 == 0:
             if kind != MARK or in_word:
-                folded = np.uint64(folds[code]) if code < NUM_FOLDED else np.uint64(code)
+                folded = np.uint64(fold_of[code]) if code < NUM_FOLDED else np.uint64(code)
                 word = (word ^ folded) * HASH_FACTOR
                 weight = max(weight, weights[kind])
                 in_word = True
@@ -130,19 +190,19 @@ def begin_of(sums, end, weight, after):
 
 
 @kernel
-def weigh(data, offsets, kinds, folds, rule, weights):
+def weigh(data, offsets, kind_of, fold_of, rule, weights):
     """Write what the units of each text weigh."""
     units, weighed = np.empty(BLOCK_UNITS, np.uint64), np.empty(BLOCK_UNITS, np.int64)
     for text in range(len(offsets) - 1):
         position, end = offsets[text], offsets[text + 1]
         weights[text] = 0
         while position < end:
-            found, position = read_weighed(data, position, end, kinds, folds, rule.weights, units, weighed, 0)
+            found, position = read_weighed(data, position, end, kind_of, fold_of, rule.weights, units, weighed, 0)
             weights[text] += weighed[:found].sum()
 
 
 @kernel
-def cut(data, offsets, kinds, folds, rule, capacity, ngrams, anchors, texts, whole_units):
+def cut(data, offsets, kind_of, fold_of, rule, capacity, ngrams, anchors, texts, whole_units):
     """Write hash, anchor and text of every n-gram; of a short text its whole, with its number of units (else 0). Return how many.
 
     capacity: bytes of the longest text. Short of `least`: nothing."""
@@ -150,7 +210,7 @@ def cut(data, offsets, kinds, folds, rule, capacity, ngrams, anchors, texts, who
     hashes, sums = np.zeros(capacity + 1, np.uint64), np.zeros(capacity + 1, np.int64)
     written = 0
     for text in range(len(offsets) - 1):
-        num_units, _ = read_weighed(data, offsets[text], offsets[text + 1], kinds, folds, rule.weights, units, weighed, 0)
+        num_units, _ = read_weighed(data, offsets[text], offsets[text + 1], kind_of, fold_of, rule.weights, units, weighed, 0)
         accumulate(units, weighed, 0, num_units, hashes, sums)
         is_whole = sums[num_units] < FULL
         for end in range(num_units if is_whole else 1, num_units + 1):
@@ -179,7 +239,12 @@ def is_telling(units, begin, end):
 
 @kernel
 def filter_mask(key):
-    return BIT << (key & SIX_BITS) | BIT << (key >> SIX & SIX_BITS) | BIT << (key >> TWELVE & SIX_BITS) | BIT << (key >> EIGHTEEN & SIX_BITS)
+    return (
+        BIT << (key & SIX_BITS)
+        | BIT << (key >> SIX & SIX_BITS)
+        | BIT << (key >> TWELVE & SIX_BITS)
+        | BIT << (key >> EIGHTEEN & SIX_BITS)
+    )
 
 
 @kernel
@@ -219,10 +284,10 @@ def record(index, key, text, text_of, place_of, num_found):
 
 
 @kernel
-def scan(data, offsets, first, kinds, folds, rule, index, text_of, place_of):
-    """Look up the texts from `first`; write text and place in the index of every hit.
+def scan(data, offsets, first, kind_of, fold_of, rule, index, text_of, place_of):
+    """Look up the texts from `first`; write text and place in the index of every hit. Return (next text, number of hits).
 
-    Returns (next text, hits): it stops early when another text may not find room, so text_of has room for MAX_TEXT_HITS at least."""
+    It stops early when the next text may not find room for MAX_TEXT_HITS."""
     keep = len(rule.powers) - 1
     units, weighed = np.empty(BLOCK_UNITS + keep, np.uint64), np.empty(BLOCK_UNITS + keep, np.int64)
     hashes, sums = np.zeros(len(units) + 1, np.uint64), np.zeros(len(units) + 1, np.int64)
@@ -236,7 +301,7 @@ def scan(data, offsets, first, kinds, folds, rule, index, text_of, place_of):
         in_hand, begin = 0, 0
         hashes[0], sums[0] = 0, 0
         while position < stop and num_found < len(limit):
-            num_units, position = read_weighed(data, position, stop, kinds, folds, rule.weights, units, weighed, in_hand)
+            num_units, position = read_weighed(data, position, stop, kind_of, fold_of, rule.weights, units, weighed, in_hand)
             accumulate(units, weighed, in_hand, num_units, hashes, sums)
             for end in range(in_hand + 1, num_units + 1):
                 while sums[end] - sums[begin + 1] >= rule.least:
