@@ -33,7 +33,7 @@ from polyglot_lm.languages import languages
 SHARED = Path(os.environ.get("POLYGLOT_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 WHOLE_PERCENT, MAX_ITEMS, MAX_TEXTS, MIN_HITS = 60, 32, 8, 2
 BATCH_BYTES, PEER_BYTES, RUNS = 4_000_000, 1_000_000, 3
-CONTENTS = (0.3, 0.4, 0.5, 0.6, 0.8, 1.0)  # of the n-grams we use
+CONTENTS = (0.4, 0.6, 0.8, 1.0)  # of the n-grams we use
 EDITS = (0.05, 0.1)  # of words
 WORD = re.compile(r"\w+")
 

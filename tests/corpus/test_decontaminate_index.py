@@ -186,3 +186,6 @@ def test_an_index_of_nothing_finds_nothing_and_a_damaged_one_is_refused(tmp_path
         Contamination(folder, min_hits=1)
     with pytest.raises(UserError, match="min_hits"):
         Contamination(folder, min_hits=0)
+    (folder / "texts.parquet").write_bytes(b"PAR1")
+    with pytest.raises(CorruptFileError, match=r"texts\.parquet"):
+        Contamination(folder, min_hits=1)

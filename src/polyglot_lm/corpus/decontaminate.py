@@ -14,7 +14,7 @@ or all if that has fewer.
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,7 +156,7 @@ def choose(pieces: Sequence[tuple[str, str, int]], least: int) -> Iterator[tuple
             yield field, text
 
 
-def batches(texts: Sequence[str]) -> Iterator[TextBatch]:
+def batches(texts: Iterable[str]) -> Iterator[TextBatch]:
     """Yield the texts in batches of about CUT_BYTES."""
     held: list[str] = []
     num_bytes = 0
@@ -264,7 +264,7 @@ class Contamination:
             raise UserError(f"min_hits is {min_hits}; give at least 1")
         self.min_hits = min_hits
         self.summary = read_json(folder / "benchmarks.json")
-        self.texts: pa.Table = pq.read_table(folder / "texts.parquet")
+        self.texts = read_texts(folder / "texts.parquet")
         self.rule = rule_of(self.summary["units"], self.summary["whole_percent"])
         arrays = {name: map_array(array_path(folder, name), self.summary["lengths"][name]) for name in ARRAYS}
         self.text_of_place = arrays.pop("texts")
@@ -291,6 +291,13 @@ class Contamination:
             "contaminates": pa.array(hits.contaminates),
         }
         return pa.table([columns[name] for name in HIT_SCHEMA.names], schema=HIT_SCHEMA)
+
+
+def read_texts(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path, schema=TEXT_SCHEMA)
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptFileError(path, str(error).splitlines()[0]) from error
 
 
 def map_array(path: Path, length: int) -> Array:
