@@ -37,8 +37,8 @@ TOKEN_COUNTS = (
     *("pieces_with_letters", "pieces_with_digits", "pieces_of_symbols"),  # digits: and no letters
 )
 WORDS, NUMBERS, BETWEEN, AFTER, BEFORE, ALONE, REPEATED, WITH_LETTERS, WITH_DIGITS, OF_SYMBOLS = range(len(TOKEN_COUNTS))
-LOOKED_TOKENS, LOOKED_CHARS = len(TOKEN_COUNTS), len(TOKEN_COUNTS) + 1
-NUM_TOKEN_COUNTS = len(TOKEN_COUNTS) + 2
+ALL_TOKENS, LOOKED_TOKENS, LOOKED_CHARS = range(len(TOKEN_COUNTS), len(TOKEN_COUNTS) + 3)
+NUM_TOKEN_COUNTS = len(TOKEN_COUNTS) + 3
 HAS_SYMBOL, HAS_DIGIT, HAS_LETTER = 1, 2, 4
 LETTERS_PER_WORD = {"Hani": 1.8, "Hira": 2.0, "Kana": 4.0, "Thai": 4.9}  # of jieba, Sudachi and PyThaiNLP on our text
 OTHER_LETTERS_PER_WORD = 4.0
@@ -98,7 +98,7 @@ def read_tokens(data: Bytes, begin, end, kind_of, cut_below, work, counts) -> No
     if token_chars:
         end_token(work, counts, token, token_chars, chars, kind_before, has_letter)
     end_piece(holds, counts)
-    if counts[LOOKED_TOKENS] < MAX_UNITS:
+    if counts[ALL_TOKENS] == counts[LOOKED_TOKENS]:
         counts[LOOKED_CHARS] = chars
 
 
@@ -119,6 +119,7 @@ def end_token(work, counts, token, token_chars, chars, kind, has_letter) -> None
 
 @kernel
 def keep_token(work, counts, value, token_chars, chars_so_far) -> None:  # type: ignore[no-untyped-def]
+    counts[ALL_TOKENS] += 1
     index = counts[LOOKED_TOKENS]
     if index < MAX_UNITS:
         work.units[index] = value
