@@ -3,11 +3,11 @@
     python benchmarks/corpus/calibrate.py [--megabytes 9] [--check] [CODE ...]
 
 datatrove judges the documents of the sample by words, we by units and symbols. On one half of the documents (a keyed hash chooses)
-    1. weights are fitted by which words, tokens and tokens with a letter are estimated from what we count (least squares, none negative);
-    2. each rule's bound is set where it removes as many documents as datatrove's rule does. Where datatrove's rule removes fewer than
-       FEW of them there is no quantile to hit: its bound is then multiplied by how far our highest values lie from its highest.
+    1. weights are fitted by which words, tokens and tokens with a letter are estimated from what we count;
+    2. each rule's bound is set where it removes as many documents as datatrove's rule does. Where that removes fewer than FEW of
+       them there is no quantile to hit: its bound is then multiplied by the ratio of our highest values to datatrove's.
 On the other half we ask how often a rule, and the rules together, decide as datatrove does. Both bounds, what each removes and the
-agreement go into the file. `--check` writes nothing.
+agreement go into the file. `--check` measures the files that are there and writes nothing.
 """
 
 import argparse
