@@ -5,7 +5,8 @@
 datatrove judges the documents of the sample by words, we by units and symbols. On one half of the documents (a keyed hash chooses)
     1. weights are fitted by which words, tokens and tokens with a letter are estimated from what we count;
     2. each rule's bound is set where it removes as many documents as datatrove's rule does. Where that removes fewer than FEW of
-       them there is no quantile to hit: its bound is then multiplied by the ratio of our highest values to datatrove's.
+       them there is no quantile to hit: its bound is then multiplied by the ratio of our highest values to datatrove's, and
+       loosened until it removes no more than FEW.
 On the other half we ask how often a rule, and the rules together, decide as datatrove does. Both bounds, what each removes and the
 agreement go into the file. `--check` measures the files that are there and writes nothing.
 """
@@ -165,13 +166,22 @@ def fails(values: Floats, bound: float, side: str) -> Mask:
 
 
 def choose(ours: Floats, theirs: Floats, bound: float, side: str) -> tuple[float, bool]:
-    """Return our bound for datatrove's, and whether it is scaled rather than set by the quantile."""
+    """Return our bound for datatrove's, and whether it is scaled rather than set by the quantile.
+
+    A scaled bound is loosened until it removes no more than FEW documents too.
+    """
     num_removed = int(fails(theirs, bound, side).sum())
-    if num_removed < FEW:
-        return bound * tail(ours, side) / max(1e-9, tail(theirs, side)), True
-    ordered = np.sort(ours) if side == "least" else np.sort(ours)[::-1]
-    last, first = ordered[num_removed - 1], ordered[min(num_removed, len(ordered) - 1)]
-    return float((last + first) / 2), False
+    if num_removed >= FEW:
+        return quantile(ours, num_removed, side), False
+    scaled = bound * tail(ours, side) / max(1e-9, tail(theirs, side))
+    loosest = min if side == "least" else max
+    return loosest(scaled, quantile(ours, FEW, side)), True
+
+
+def quantile(values: Floats, num_removed: int, side: str) -> float:
+    """Return the bound beyond which that many values lie; fewer where values are equal."""
+    ordered = np.sort(values) if side == "least" else np.sort(values)[::-1]
+    return float((ordered[num_removed - 1] + ordered[min(num_removed, len(ordered) - 1)]) / 2)
 
 
 def tail(values: Floats, side: str) -> float:
