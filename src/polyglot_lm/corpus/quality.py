@@ -261,6 +261,7 @@ def read_thresholds(path: Path, entry: Language) -> Thresholds:
 
 def read_bound(name: str, values: Mapping[str, Any]) -> Bound:
     """Take a rule's own bound of what its table says; the measurements beside it are for people."""
+    check_names(name, "key", values, ("least", "most", "oracle"))
     sides = {side: values[side] for side in ("least", "most") if side in values}
     wrong = next((value for value in sides.values() if isinstance(value, bool) or not isinstance(value, int | float)), None)
     if wrong is not None:
