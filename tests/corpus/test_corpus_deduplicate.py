@@ -75,15 +75,31 @@ def test_clusters_are_those_of_comparing_every_pair(tmp_path: Path, code: str, s
     first = slow_clusters(texts, signed)
     assert [row["cluster_id"] for row in rows] == [rows[number]["id"] for number in first]
     assert [row["cluster_size"] for row in rows] == [first.count(number) for number in first]
-    assert [row["reason"] is None for row in rows] == [number == own for own, number in enumerate(first)]
     keys = [exact_key(text) for text in texts]
+    alike = [bool(np.mean(signed[own] == signed[number]) >= AGREEMENT) for own, number in enumerate(first)]
+    stays = [keys[own] not in keys[:own] and (number == own or not alike[own]) for own, number in enumerate(first)]
+    assert [row["reason"] is None for row in rows] == stays
     for own, row in enumerate(rows):
         if row["reason"] is not None:
             assert row["reason"] == ("exact_duplicate" if keys[own] in keys[:own] else "near_duplicate")
-    assert total["documents"] == len(set(first)) < len(texts)
+    assert total["documents"] == sum(stays) < len(texts)
     reasons = Counter(row["reason"] for row in rows if row["reason"])
     assert reasons == {name: total[f"removed_{name}"] for name in reasons}
     assert pq.read_schema(next((tmp_path / "out").rglob("decisions/*/*/*.parquet"))).names == DECISION_SCHEMA.names
+
+
+def test_a_chain_of_likenesses_removes_only_what_is_like_the_first(tmp_path: Path) -> None:
+    text = words(random.Random(1), "ko", 150)
+    steps = [text := [*text[10:], *words(random.Random(step), "ko", 10)] for step in range(2, 12)]
+    write(tmp_path / "in/ko.jsonl", [" ".join(step) for step in steps])
+    read_in(tmp_path / "documents", tmp_path / "in")
+    split = Split(key="k", control=0.3, select=0.3, test=0.3, min_bytes=0, max_share=0.3, max_domain_share=1.0)
+    decided(tmp_path / "out", {"ko": (tmp_path / "documents",)}, split=split)
+    rows = decisions(tmp_path / "out", tmp_path / "documents")
+    assert {row["cluster_size"] for row in rows} == {10}, "each is like the next, so they are one cluster"
+    assert [row["reason"] for row in rows[:2]] == [None, "near_duplicate"]
+    assert [row["reason"] for row in rows[-3:]] == [None] * 3
+    assert len({row["split"] for row in rows if row["reason"] is None}) == 1, "and a cluster is in one split"
 
 
 def test_many_partitions_parts_chunks_and_workers_decide_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,11 +144,7 @@ FEATURES: Mapping[str, Callable[[Columns], Floats]] = {  # what words are estima
     "katakana": lambda c: script(c, "Kana"),
     "thai": lambda c: script(c, "Thai"),
 }
-ESTIMATES = (
-    "tokens",
-    "alphabetic",
-    "words",
-)  # tokens: words and symbols; alphabetic: tokens with a letter; words: tokens but symbols
+ESTIMATES = ("tokens", "alphabetic", "words")  # words and symbols; those of them with a letter; those that are no symbols
 ESTIMATED = ("words", "word_length", "hashes", "ellipses", "alphabetic_words", "newlines")  # measures that need the weights
 
 
