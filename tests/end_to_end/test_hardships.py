@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from conftest import tiny_texts
 
@@ -61,13 +62,34 @@ def test_a_language_that_is_empty_after_filtering_is_named(tmp_path: Path) -> No
     (source / "ko" / "part.jsonl").write_text('{"text": "only English words stand in this Korean file, sadly"}\n')
     complaint = sentence(run(tmp_path / "runs", f"source={source}"))
     assert "'ko'" in complaint and "removed/" in complaint
-    assert not list((tmp_path / "runs").glob("corpus/ko-*/step.json"))
+    assert list((tmp_path / "runs").glob("corpus/en-*/step.json")), "the other languages are built all the same"
+    assert not list((tmp_path / "runs").glob("tokenizer-*/step.json"))
 
 
-def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_left_out_and_the_exit_code_says_so(tmp_path: Path) -> None:
     source = write_source(tmp_path / "text")
     (source / "ko" / "broken.jsonl.gz").write_bytes(b"this is no gzip")
-    assert "broken.jsonl.gz" in sentence(run(tmp_path / "runs", f"source={source}"))
+    (source / "ko" / "part.jsonl").open("a").write('{"text": 1}\n')
+    for _ in range(2):  # a second run does nothing, and says it again
+        done = run(tmp_path / "runs", f"source={source}")
+        assert done.returncode == 3
+        complaint = done.stderr.splitlines()[-1]
+        assert complaint.startswith("polyglot: 2 documents and 0 slices could not be read")
+        quarantine = Path(complaint.split()[-1])
+    reasons = [row["reason"] for part in quarantine.iterdir() for row in pq.read_table(part).to_pylist()]
+    assert len(reasons) == 2
+    assert "gz" in " ".join(reasons)
+
+
+def test_a_file_that_changes_between_runs_is_read_again(tmp_path: Path) -> None:
+    source = write_source(tmp_path / "text")
+    assert run(tmp_path / "runs", f"source={source}").returncode == 0
+    with (source / "ko" / "part.jsonl").open("a") as file:
+        file.write(f'{{"text": "{tiny_texts("ko", 1, seed=9)[0]}"}}\n')
+    again = run(tmp_path / "runs", f"source={source}")
+    assert again.returncode == 0
+    assert "documents/ko/text" in again.stderr
+    assert "documents/en/text" not in again.stderr
 
 
 def test_a_damaged_token_shard_is_named(tmp_path: Path) -> None:
