@@ -122,14 +122,16 @@ def big(gigabytes: float, folder: Path) -> dict[str, float]:
     """Run the recipe on so much text of one language: real documents with every eighth word replaced, so that few are equal."""
     originals = [text for text in texts(BIG_LANGUAGE) if len(text) < 200_000]
     rng, written, file_number = random.Random(0), 0, 0
+    invented = ["".join(rng.choices(LETTERS, k=6)) for _ in range(1_000_000)]
     source = folder / "big" / BIG_LANGUAGE
     source.mkdir(parents=True)
     while written < gigabytes * 1e9:
         with (source / f"{file_number:03d}.jsonl").open("w", encoding="utf-8") as file:
             while file.tell() < BIG_FILE_BYTES and written < gigabytes * 1e9:
                 words = rng.choice(originals).split(" ")
-                for place in range(0, len(words), 8):
-                    words[place] = "".join(rng.choices(LETTERS, k=6))
+                count = -(-len(words) // 8)
+                start = rng.randrange(len(invented) - count)
+                words[::8] = invented[start : start + count]
                 text = " ".join(words)
                 file.write(json.dumps({"text": text}) + "\n")
                 written += len(text)
