@@ -15,9 +15,11 @@ from polyglot_lm.corpus.hub import PREFIX, hub_dataset
 from polyglot_lm.corpus.identify import profiles
 from polyglot_lm.corpus.ingest import Reading, ingest
 from polyglot_lm.corpus.quality import Thresholds, lenient, thresholds_of
+from polyglot_lm.corpus.report import Budget, Facts, corpus_report
 from polyglot_lm.corpus.sources import files_of
 from polyglot_lm.corpus.split import Split
 from polyglot_lm.languages import Language, select
+from polyglot_lm.languages import languages as languages_known
 from polyglot_lm.masking import KINDS, countries_with_rules
 from polyglot_lm.pipeline import Step, UserError
 from polyglot_lm.recipes.recipe import Recipe
@@ -35,8 +37,12 @@ def corpus(
     held_out: float = 0.001,
     max_held_out: float = 0.1,
     max_domain_share: float = 0.01,
+    budget_gigabytes: int = 1000,
+    num_samples: int = 3,
 ) -> Recipe:
     """`source_megabytes` bounds what is streamed of each hub data set in each language; folders are read whole.
+
+    `budget_gigabytes` of English-equivalent text, in equal shares, is what the report holds the supply against.
 
     `held_out` is the share of each of control, select and test; it grows up to `max_held_out` until each has a megabyte.
     """
@@ -53,7 +59,27 @@ def corpus(
     )
     documents = documents_of(chosen, sources, thresholds, source_megabytes)
     corpora = corpora_of(chosen, documents, thresholds, agreement, split, mask_kinds)
-    return Recipe(results={f"corpus-{code}": step for code, step in corpora.items()})
+    report = corpus_report.step(
+        "corpus-report",
+        languages={language.code: facts_of(language) for language in chosen},
+        source_names=tuple(source_name(source) for source in sources),
+        documents=documents,
+        corpora=corpora,
+        thresholds=thresholds,
+        budget=Budget(english_bytes=budget_gigabytes * 10**9, shares={language.code: 1 / len(chosen) for language in chosen}),
+        num_samples=num_samples,
+        mask_countries=countries_with_rules(dict.fromkeys(country for language in languages_known().values() for country in language.countries)),
+    )
+    return Recipe(results={**{f"corpus-{code}": step for code, step in corpora.items()}, "report": report})
+
+
+def facts_of(language: Language) -> Facts:
+    return Facts(
+        name=language.name,
+        english_name=language.english_name,
+        byte_premium=language.byte_premium,
+        supply_bytes=language.supply_bytes,
+    )
 
 
 def mild(language: Language) -> Thresholds:
