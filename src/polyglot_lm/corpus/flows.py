@@ -12,7 +12,8 @@ from dataclasses import dataclass
 WIDTH = 920
 HEIGHT = 170  # of everything that was read
 BAR = 12
-MIDDLE, RIGHT = 330, 640  # where the second and the third column begin
+MIDDLE, RIGHT = 290, 520  # where the second and the third column begin
+NOTES = (740, 805, WIDTH)  # where the columns of notes end
 THINNEST = 1.5
 LINE = 18  # between labels
 GROUP_GAP = 12
@@ -26,7 +27,7 @@ class Flow:
     colour: str
     value: int
     label: str
-    note: str
+    notes: tuple[str, str, str]
     story: str = ""
 
 
@@ -46,33 +47,42 @@ def flow_chart(whole: int, label: str, groups: Sequence[Group]) -> str:
     for group in groups:
         heights = [max(THINNEST, flow.value * scale) for flow in group.flows]
         slots = [max(LINE, height + 6) for height in heights]
-        top = middle = place + max(0.0, (sum(slots) - sum(heights)) / 2 if len(groups) > 1 and place > start else (slots[0] - heights[0]) / 2)
+        top = middle = place + max(
+            0.0, (sum(slots) - sum(heights)) / 2 if len(groups) > 1 and place > start else (slots[0] - heights[0]) / 2
+        )
         colour = max(group.flows, key=lambda flow: flow.value).colour
         body.append(ribbon(BAR, start, MIDDLE, top, sum(heights), colour))
         start += sum(heights)
         for flow, height, slot in zip(group.flows, heights, slots, strict=True):
             end = place + (slot - height) / 2
-            body.append(ribbon(MIDDLE + BAR, middle, RIGHT, end, height, flow.colour, f"{flow.label}: {flow.note} {flow.story}"))
+            body.append(ribbon(MIDDLE + BAR, middle, RIGHT, end, height, flow.colour, tip(flow)))
             body.append(bar(RIGHT, end, height, flow.colour))
-            body.append(text(RIGHT + BAR + 8, place + slot / 2 + 4, flow.label, note=flow.note))
+            body.append(text(RIGHT + BAR + 8, place + slot / 2 + 4, flow.label))
+            body += [
+                text(at, place + slot / 2 + 4, note, anchor="end", kind="quiet") for at, note in zip(NOTES, flow.notes, strict=True)
+            ]
             middle += height
             place += slot
         body.append(bar(MIDDLE, top, sum(heights), colour))
-        body.append(text(MIDDLE - 8, top + min(sum(heights) / 2, 60) + 4, group.label, anchor="end"))
+        body.append(text(MIDDLE - 8, top + min(sum(heights) / 2, 60) + 4, group.label, anchor="end", kind="over"))
         place += GROUP_GAP
     body.append(f'<rect class="all" x="0" y="20" width="{BAR}" height="{start - 20:.1f}"/>')
     body.append(text(0, 12, label))
     return svg(body, WIDTH, max(place, start) + 4, label)
 
 
-def ribbon(x: float, y: float, to_x: float, to_y: float, height: float, colour: str, tip: str = "") -> str:
+def tip(flow: Flow) -> str:
+    return f"{flow.label}: {', '.join(flow.notes)}" + (f"; {flow.story}" if flow.story else "")
+
+
+def ribbon(x: float, y: float, to_x: float, to_y: float, height: float, colour: str, title: str = "") -> str:
     """Draw a band of one height that leaves and arrives level."""
     half = (x + to_x) / 2
     path = (
         f"M{x:.1f},{y:.1f} C{half:.1f},{y:.1f} {half:.1f},{to_y:.1f} {to_x:.1f},{to_y:.1f} v{height:.1f} "
         f"C{half:.1f},{to_y + height:.1f} {half:.1f},{y + height:.1f} {x:.1f},{y + height:.1f} z"
     )
-    return f'<path class="{colour} ribbon" d="{path}">{f"<title>{html.escape(tip)}</title>" if tip else ""}</path>'
+    return f'<path class="{colour} ribbon" d="{path}">{f"<title>{html.escape(title)}</title>" if title else ""}</path>'
 
 
 def bar(x: float, y: float, height: float, colour: str) -> str:
@@ -87,10 +97,10 @@ def histogram(counts: Mapping[int, int], sizes: Sequence[int], most: int, label:
         count = counts.get(size, 0)
         height = (foot - CHART_HEAD) * math.log10(1 + count) / math.log10(1 + most)
         at = room * number
-        tip = html.escape(f"{count:,} documents in clusters of {span(size, sizes)}")
+        title = html.escape(f"{count:,} documents in clusters of {span(size, sizes)}")
         body.append(
             f'<rect class="{"kept" if size == 1 else "copies"}" x="{at + 2:.1f}" y="{foot - height:.1f}" width="{room - 4:.1f}" '
-            f'height="{height:.1f}"><title>{tip}</title></rect>'
+            f'height="{height:.1f}"><title>{title}</title></rect>'
         )
         body.append(text(at + room / 2, CHART_HEIGHT - 4, span(size, sizes), anchor="middle", size=10))
         if count:
@@ -113,9 +123,9 @@ def short(count: int) -> str:
     return f"{count:,}"
 
 
-def text(x: float, y: float, words: str, *, note: str = "", anchor: str = "start", size: int = 13) -> str:
-    more = f'<tspan class="quiet" dx="8">{html.escape(note)}</tspan>' if note else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}">{html.escape(words)}{more}</text>'
+def text(x: float, y: float, words: str, *, anchor: str = "start", size: int = 13, kind: str = "") -> str:
+    named = f' class="{kind}"' if kind else ""
+    return f'<text{named} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}">{html.escape(words)}</text>'
 
 
 def svg(body: Sequence[str], width: float, height: float, title: str) -> str:

@@ -14,9 +14,11 @@ from polyglot_lm.corpus.flows import Flow, Group, flow_chart, histogram
 Row = Mapping[str, Any]
 COPIES = ("exact_duplicate", "near_duplicate")
 HITS = ("contaminated",)
+BLANK = re.compile(r"\n\s*\n")
 MOST_REASONS = 8  # drawn one by one; the others together
 MOST_FOUND = 12  # columns of the language table
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+NOTHING = '<td class="zero">·</td>'
 META = '<meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="referrer" content="no-referrer">'
 STYLE = """
 :root { color-scheme: light dark; --text: #1c1f24; --quiet: #6a717c; --line: #8883; --ground: #fff; --raised: #f6f7f9;
@@ -26,7 +28,7 @@ STYLE = """
 body { font: 15px/1.55 system-ui, "Noto Sans", "Noto Sans CJK KR", "Noto Sans Thai", sans-serif; color: var(--text);
   background: var(--ground); max-width: 960px; margin: 3rem auto 6rem; padding: 0 1.2rem; }
 h1 { font-size: 1.75rem; font-weight: 650; letter-spacing: -.01em; margin: 0 0 .3rem; }
-h2 { font-size: 1.2rem; font-weight: 650; margin: 3.2rem 0 .4rem; }
+h2 { font-size: 1.2rem; font-weight: 650; margin: 2.8rem 0 .4rem; }
 h3 { font-size: 1.05rem; font-weight: 650; margin: 2.6rem 0 .6rem; padding-top: 1.1rem; border-top: 1px solid var(--line); }
 h3 small { font-weight: 400; color: var(--quiet); margin-left: .5rem; }
 p { max-width: 46rem; margin: .3rem 0 1rem; } .quiet { color: var(--quiet); fill: var(--quiet); }
@@ -39,7 +41,7 @@ tfoot td { border-bottom: 0; font-weight: 600; } td.zero { color: var(--quiet); 
 .scroll { overflow-x: auto; } svg { width: 100%; height: auto; display: block; fill: currentColor; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 1.2rem; margin: 1.8rem 0; }
 .figures div { border-left: 3px solid var(--c, var(--all)); padding-left: .8rem; line-height: 1.35; }
-.figures b { display: block; font-size: 1.35rem; font-weight: 650; } .figures span { color: var(--quiet); font-size: .85rem; }
+.figures b { display: block; font-size: 1.35rem; font-weight: 650; } .figures span { display: block; color: var(--quiet); font-size: .85rem; }
 .bar { display: flex; height: 12px; width: 100%; min-width: 240px; margin-top: .35rem; border-radius: 2px; overflow: hidden; }
 .bar i { display: block; height: 100%; } td.wide { width: 46%; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; color: var(--quiet); font-size: .85rem; }
@@ -47,13 +49,13 @@ tfoot td { border-bottom: 0; font-weight: 600; } td.zero { color: var(--quiet); 
 .kept { fill: var(--kept); --c: var(--kept); } .held { fill: var(--held); --c: var(--held); } .all { fill: var(--all); }
 .refused { fill: var(--refused); --c: var(--refused); } .copies { fill: var(--copies); --c: var(--copies); }
 .hits { fill: var(--hits); --c: var(--hits); } i.kept, i.held, i.refused, i.copies, i.hits { background: var(--c); }
-.ribbon { opacity: .28; } .axis { stroke: var(--line); } .warn { color: var(--refused); font-weight: 650; }
+.over { paint-order: stroke; stroke: color-mix(in srgb, var(--ground) 55%, transparent); stroke-width: 3px; } .ribbon { opacity: .28; } .axis { stroke: var(--line); } .warn { color: var(--refused); font-weight: 650; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(270px, 1fr)); gap: 1rem 1.8rem; margin-top: 1rem; }
 .charts p { margin: 0; font-size: .9rem; }
 details { margin: .5rem 0; } summary { cursor: pointer; color: var(--quiet); } summary b { color: var(--text); font-weight: 600; }
 .sample { background: var(--raised); border-radius: 5px; padding: .6rem .8rem; margin: .5rem 0; overflow: hidden; contain: paint; }
 .sample p { margin: 0; max-width: none; font-size: .9rem; white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: isolate;
-  max-height: 9.5em; overflow: hidden; line-height: 1.5; }
+  display: -webkit-box; -webkit-line-clamp: 6; -webkit-box-orient: vertical; overflow: hidden; line-height: 1.5; }
 .sample .about { color: var(--quiet); font-size: .78rem; margin-bottom: .25rem; white-space: normal; }
 @media print { details { break-inside: avoid; } }
 """
@@ -73,6 +75,8 @@ def page(summary: Row) -> str:
         figures(total),
         "<h2>From read to kept</h2>",
         overview(rows),
+        "<h2>What was removed, by reason</h2>",
+        reasons(rows, summary["stories"]),
         "<h2>Supply against the budget</h2>",
         supply(summary),
         "<h2>Languages found</h2>",
@@ -83,7 +87,7 @@ def page(summary: Row) -> str:
         masked(rows),
         "<h2>Language by language</h2>",
         *(language(code, row, summary["stories"]) for code, row in rows.items()),
-        '<h2>Costs</h2><p>Times and memory differ from run to run, and this page does not. '
+        "<h2>Costs</h2><p>Times and memory differ from run to run, and this page does not. "
         "<code>polyglot corpus costs</code> prints them, by step.</p>",
     ]
     head = f"{META}<title>Corpus report</title><style>{STYLE}</style>"
@@ -92,12 +96,13 @@ def page(summary: Row) -> str:
 
 def figures(total: Row) -> str:
     """The totals, large."""
-    ends = stages(total)
     read = total["read"]["bytes"]
-    cells = [("kept", "kept", total["kept_as_read"])] + [
-        (colour, label, sum(row["bytes"] for row in ends[label].values())) for label, colour in STAGES.items()
+    lost = {label: sum(amount["bytes"] for amount in reasons.values()) for label, reasons in stages(total).items()}
+    cells = [("kept", "kept", total["kept_as_read"]), *((STAGES[label], label, value) for label, value in lost.items())]
+    found = [
+        f'<div class="{colour}"><b>{html.escape(share(value, read))}</b><span>{label}</span><span>{size(value)}</span></div>'
+        for colour, label, value in cells
     ]
-    found = [f'<div class="{colour}"><b>{share(value, read)}</b><span>{label}, {size(value)}</span></div>' for colour, label, value in cells]
     unread = sum(total["quarantined"].values())
     found.append(f"<div><b>{number(unread)}</b><span>unreadable records</span></div>")
     if total["slices_lost"]:
@@ -134,8 +139,8 @@ def overview(rows: Mapping[str, Row]) -> str:
                 size(read),
                 number(row["read"]["documents"]),
                 f'<td class="wide"><div class="bar">{pieces}</div></td>',
-                f"<b>{share(row['kept_as_read'], read)}</b>",
-                *(share(value, read) for value in lost.values()),
+                f"<b>{part_of(row['kept_as_read'], read)}</b>" if row["kept_as_read"] else NOTHING,
+                *(part_of(value, read) for value in lost.values()),
             ]
         )
     names = {"kept": "train", "held": "held out", "refused": "refused by rules", "copies": "duplicates", "hits": "contaminated"}
@@ -146,6 +151,30 @@ def overview(rows: Mapping[str, Row]) -> str:
 
 def held_out(row: Row) -> int:
     return sum(amount["bytes"] for split, amount in row["kept"].items() if split != "train")
+
+
+def reasons(rows: Mapping[str, Row], stories: Mapping[str, str]) -> str:
+    """Reasons by language: shares of the bytes read."""
+    total: dict[str, int] = {}
+    for row in rows.values():
+        for reason, amount in row["removed"].items():
+            total[reason] = total.get(reason, 0) + amount["bytes"]
+    if not total:
+        return "<p>Nothing was removed.</p>"
+    lines = []
+    for reason in sorted(total, key=lambda reason: (-total[reason], reason)):
+        cells = []
+        for row in rows.values():
+            lost, read = row["removed"].get(reason, {"bytes": 0})["bytes"], row["read"]["bytes"]
+            cells.append(shaded(html.escape(share(lost, read)), lost / read) if lost else NOTHING)
+        name = f'<td title="{html.escape(stories.get(reason, ""))}">{words(reason)}</td>'
+        lines.append([name, *cells])
+    story = "<p>Shares of the bytes read of each language. The first rule that a document fails names the reason.</p>"
+    return story + table(("reason", *map(html.escape, rows)), lines)
+
+
+def words(reason: str) -> str:
+    return html.escape(reason.replace("_", " "))
 
 
 def supply(summary: Row) -> str:
@@ -178,7 +207,7 @@ def supply(summary: Row) -> str:
 def epochs(value: float | None, most: float) -> str:
     if value is None:
         return '<span class="warn">no text</span>'
-    written = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    written = f"{value:,.0f}" if value >= 100 else f"{value:.2f}" if value >= 0.01 else "&lt;0.01"
     return f'<span class="warn">{written}</span>' if value > most else written
 
 
@@ -194,20 +223,21 @@ def confusion(rows: Mapping[str, Row]) -> str:
     rest = [code for code in more if code not in shown]
     lines = []
     for code, row in rows.items():
-        counts = {found: row["found"].get(found, {"documents": 0})["documents"] for found in [*shown, *rest]}
-        of_all = row["read"]["documents"] or 1
-        cells = [shaded(counts[found], of_all, same=found == code) for found in shown]
-        lines.append([name_of(row), *cells, *([shaded(sum(counts[f] for f in rest), of_all, same=False)] if rest else [])])
+        counts = {found: amount["documents"] for found, amount in row["found"].items()}
+        counts["other"] = sum(counts.get(found, 0) for found in rest)
+        cells = []
+        for found in [*shown, *(["other"] if rest else [])]:
+            count = counts.get(found, 0)
+            wrong = shaded(number(count), count / row["read"]["documents"]) if count else NOTHING
+            cells.append(f"<b>{number(count)}</b>" if found == code else wrong)
+        lines.append([name_of(row), *cells])
     titles = ("filed under", *(html.escape(code) for code in shown), *(["other"] if rest else []))
     return "<p>Rows: the language a document was filed under. Columns: what identification made of it.</p>" + table(titles, lines)
 
 
-def shaded(count: int, of_all: int, *, same: bool) -> str:
-    if not count:
-        return '<td class="zero">·</td>'
-    depth = 0 if same else min(60, 8 + 400 * count / of_all)
-    style = f' style="background:color-mix(in srgb, var(--refused) {depth:.0f}%, transparent)"' if depth else ""
-    return f"<td{style}>{f'<b>{number(count)}</b>' if same else number(count)}</td>"
+def shaded(content: str, part: float) -> str:
+    """A cell the redder the larger a part of the whole it shows."""
+    return f'<td style="background:color-mix(in srgb, var(--refused) {min(60, 6 + 300 * part):.0f}%, transparent)">{content}</td>'
 
 
 def clusters(rows: Mapping[str, Row]) -> str:
@@ -232,7 +262,7 @@ def masked(rows: Mapping[str, Row]) -> str:
 
 
 def count_cell(count: int) -> str:
-    return number(count) if count else '<td class="zero">·</td>'
+    return number(count) if count else NOTHING
 
 
 def language(code: str, row: Row, stories: Mapping[str, str]) -> str:
@@ -242,9 +272,17 @@ def language(code: str, row: Row, stories: Mapping[str, str]) -> str:
     if not row["read"]["documents"]:
         return f"{title}<p>Nothing was read.</p>{unreadable(row)}"
     nothing_left = "" if row["kept_as_read"] else '<p class="warn">Nothing is left of this language.</p>'
-    chart = flow_chart(read, f"read: {size(read)} in {number(row['read']['documents'])} documents", groups_of(row, stories)) if read else ""
+    chart = (
+        flow_chart(read, f"read: {size(read)} in {number(row['read']['documents'])} documents", groups_of(row, stories))
+        if read
+        else ""
+    )
     samples = "".join(sample_list(reason, found, row, stories) for reason, found in row["samples"].items())
-    heading = "<p class='quiet'>What was thrown away, by reason (a few of each; identifiers masked, names are not):</p>" if samples else ""
+    heading = (
+        "<p class='quiet'>What was thrown away, by reason (a few of each; identifiers masked, names are not):</p>"
+        if samples
+        else ""
+    )
     return f"{title}{nothing_left}{chart}{source_table(row)}{unreadable(row)}{heading}{samples}"
 
 
@@ -252,8 +290,8 @@ def groups_of(row: Row, stories: Mapping[str, str]) -> list[Group]:
     read = row["read"]["bytes"]
 
     def flow(colour: str, label: str, amount: Row, story: str = "") -> Flow:
-        note = f"{size(amount['bytes'])}  {share(amount['bytes'], read)}  {number(amount['documents'])} documents"
-        return Flow(colour=colour, value=amount["bytes"], label=label.replace("_", " "), note=note, story=story)
+        notes = (size(amount["bytes"]), share(amount["bytes"], read), f"{amount['documents']:,} doc.")
+        return Flow(colour=colour, value=amount["bytes"], label=label.replace("_", " "), notes=notes, story=story)
 
     groups = []
     if row["kept"]:
@@ -284,9 +322,9 @@ def source_table(row: Row) -> str:
                 html.escape(name),
                 number(source["read"]["documents"]),
                 size(read),
-                *(share(value, read) for value in lost),
+                *(part_of(value, read) for value in lost),
                 f"<b>{size(source['kept_as_read'])}</b>",
-                share(source["kept_as_read"], read),
+                part_of(source["kept_as_read"], read),
                 count_cell(unread),
             ]
         )
@@ -301,7 +339,8 @@ def unreadable(row: Row) -> str:
 
 def sample_list(reason: str, samples: Sequence[Row], row: Row, stories: Mapping[str, str]) -> str:
     amount = row["removed"][reason]
-    head = f"<b>{html.escape(reason.replace('_', ' '))}</b> {html.escape(stories.get(reason, ''))} · {number(amount['documents'])}"
+    lost = f"{size(amount['bytes'])} in {number(amount['documents'])} document{'s' * (amount['documents'] != 1)}"
+    head = f"<b>{words(reason)}</b> · {lost} · {html.escape(stories.get(reason, ''))}"
     return f"<details><summary>{head}</summary>{''.join(map(sample, samples))}</details>"
 
 
@@ -310,7 +349,8 @@ def sample(found: Row) -> str:
     if found["cluster_size"] and found["cluster_size"] > 1:
         about.append(f"one of {found['cluster_size']:,}")
     line = " · ".join(shown(word) for word in [*about, found["id"]] if word)
-    return f'<div class="sample"><p class="about">{line}</p><p dir="auto">{shown(found["text"])}</p></div>'
+    text = BLANK.sub("\n", found["text"])
+    return f'<div class="sample"><p class="about">{line}</p><p dir="auto">{shown(text)}</p></div>'
 
 
 def shown(text: str) -> str:
@@ -335,10 +375,17 @@ def number(count: int) -> str:
 
 def share(part: float, whole: float) -> str:
     """Write a percentage; what is not nothing never reads as nothing, and what is not all never as all."""
-    if not whole or not part:
-        return "0 %" if whole else "–"
+    if not whole:
+        return "–"
     percent = 100 * part / whole
-    return "<0.1 %".replace("<", "&lt;") if percent < 0.1 else f"{min(percent, 99.9) if part < whole else percent:.3g} %"
+    if 0 < percent < 0.1:
+        return "<0.1 %"
+    return f"{min(percent, 99.9) if part < whole else percent:.1f} %"
+
+
+def part_of(part: float, whole: float) -> str:
+    """A cell with a percentage; nothing is quiet."""
+    return html.escape(share(part, whole)) if part else NOTHING
 
 
 def size(num_bytes: float) -> str:

@@ -3,10 +3,11 @@
     report.json    all that the page shows, by language, source and reason
     report.html    one file for people; see `page`
 
-Every number is counted again from the columns that lie on disk, never taken from what other steps say about themselves: of each part,
-what was read must be what was kept and what was removed, or the report fails. One task a part, and a part's counts are its
-manifest's, so memory does not grow with the corpus. Texts are read for the samples alone: those removed documents of a reason whose
-ids, which are hashes, are the smallest. They were removed before masking, so they are masked here, by the rules of all countries.
+Every number is counted again from the columns that lie on disk, never taken from what other steps say about themselves: of each
+part, what was read must be what was kept and what was removed, or the report fails. One task a part, and a part's counts are
+its manifest's, so memory does not grow with the corpus. Texts are read for the samples alone: those removed documents of a
+reason whose ids, which are hashes, are the smallest. They were removed before masking, so they are masked here, by the rules of
+all countries.
 
 Times and memory differ from run to run and so stand in no file of a stage; `polyglot corpus costs` prints them.
 """
@@ -28,7 +29,8 @@ import pyarrow.parquet as pq
 from polyglot_lm.corpus.page import page
 from polyglot_lm.corpus.quality import MEASURES, RULES, Thresholds
 from polyglot_lm.corpus.split import domain_of
-from polyglot_lm.masking import mask
+from polyglot_lm.languages import languages as known_languages
+from polyglot_lm.masking import countries_with_rules, mask
 from polyglot_lm.pipeline import (
     MANIFESTS,
     CorruptFileError,
@@ -79,7 +81,6 @@ class Budget:
             raise ValueError(f"budget is {self.english_bytes} English-equivalent bytes; it must be at least 1")
         if abs(sum(self.shares.values()) - 1) > 1e-6 or min(self.shares.values()) < 0:
             raise ValueError(f"the budget's shares add up to {sum(self.shares.values()):.4f}; they must add up to 1, none negative")
-
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -261,7 +262,14 @@ def because(row: Mapping[str, Any], thresholds: Thresholds) -> str:
     if rule is None:
         return ""
     bound = getattr(thresholds.bounds.get(rule.measure), rule.side, None)
-    return f"{rule.measure} {value_of(rule.measure, row, thresholds):,.4g}, {rule.side} {bound:,.4g}" if bound is not None else ""
+    if bound is None:
+        return ""
+    value = value_of(rule.measure, row, thresholds)
+    return f"{rule.measure.replace('_', ' ')} {short_number(value)}, {short_number(bound)} at {rule.side}"
+
+
+def short_number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
 
 
 def value_of(measure: str, row: Mapping[str, Any], thresholds: Thresholds) -> float:
@@ -274,6 +282,11 @@ def excerpt(text: str, countries: Sequence[str], chars: int) -> str:
     """Return the beginning of a text, masked; masked first, so that no identifier shows because it was cut in two."""
     masked = mask(text[:MASKED_CHARS], countries=countries).text
     return masked if len(masked) <= chars and len(text) <= MASKED_CHARS else masked[:chars].rstrip() + " …"
+
+
+def known_countries() -> tuple[str, ...]:
+    """Return every country with rules: a removed document may be in any language."""
+    return countries_with_rules(dict.fromkeys(country for language in known_languages().values() for country in language.countries))
 
 
 def of_kind(counters: Counter[str], unit: str, kind: str) -> Counter[str]:

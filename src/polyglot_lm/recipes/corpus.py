@@ -15,11 +15,10 @@ from polyglot_lm.corpus.hub import PREFIX, hub_dataset
 from polyglot_lm.corpus.identify import profiles
 from polyglot_lm.corpus.ingest import Reading, ingest
 from polyglot_lm.corpus.quality import Thresholds, lenient, thresholds_of
-from polyglot_lm.corpus.report import Budget, Facts, corpus_report
+from polyglot_lm.corpus.report import Budget, Facts, corpus_report, known_countries
 from polyglot_lm.corpus.sources import files_of
 from polyglot_lm.corpus.split import Split
 from polyglot_lm.languages import Language, select
-from polyglot_lm.languages import languages as languages_known
 from polyglot_lm.masking import KINDS, countries_with_rules
 from polyglot_lm.pipeline import Step, UserError
 from polyglot_lm.recipes.recipe import Recipe
@@ -68,7 +67,7 @@ def corpus(
         thresholds=thresholds,
         budget=Budget(english_bytes=budget_gigabytes * 10**9, shares={language.code: 1 / len(chosen) for language in chosen}),
         num_samples=num_samples,
-        mask_countries=countries_with_rules(dict.fromkeys(country for language in languages_known().values() for country in language.countries)),
+        mask_countries=known_countries(),
     )
     return Recipe(results={**{f"corpus-{code}": step for code, step in corpora.items()}, "report": report})
 
