@@ -171,7 +171,8 @@ def plan_command(
         from polyglot_lm.corpus.estimate import run_pilot
 
         found = run_pilot(built.targets, pilot, terminal())
-        return show_pilot(found, workers, core_hour_price)
+        show_pilot(found, workers, core_hour_price)
+        return
     table = Table("step", "state", "time", "memory", "on disk", "folder")
     for planned in plan(built.targets, root):
         measured = planned.measurements

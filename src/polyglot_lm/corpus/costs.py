@@ -1,8 +1,8 @@
 """What the steps of a corpus took: CPU seconds, speed, memory, disk. Records and manifests in, one row a step out.
 
-These are measurements: they differ from run to run, so they are printed and stand in no file. The CPU time of tasks that ran in other
-processes is in their manifests, that of the rest in the step's record; where both saw the same tasks the larger is taken. The
-passes of deduplication leave no manifests, so theirs is complete only when the step ran with one worker.
+These are measurements: they differ from run to run, so they are printed and stand in no file. The CPU time of tasks that ran in
+other processes is in their manifests, that of the rest in the step's record; where both saw the same tasks the larger is taken.
+The passes of deduplication leave no manifests, so theirs is complete only when the step ran with one worker.
 """
 
 from dataclasses import dataclass

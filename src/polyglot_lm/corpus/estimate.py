@@ -1,13 +1,14 @@
 """What a full corpus would take, from a pilot over a thousandth of it: the recipe's own steps on a sample of every source.
 
-In: the steps of a recipe. Each source is replaced by a `Sample` of it, pieces of `PIECE_BYTES` of text from the beginnings of its slices,
-spread evenly over its bytes; the steps run twice in a temporary root, first on a crumb (which loads kernels and models and shows what a
-worker's start costs) and then measured, in this process, so that every second of CPU and every byte moved is seen. Out: per step
-the measured figures times the text of the whole over the text of the sample.
+In: the steps of a recipe. Each source is replaced by a `Sample` of it, pieces of `PIECE_BYTES` of text from the beginnings of its
+slices, spread evenly over its bytes. The steps run in a temporary root and in this process, so that every second of CPU and
+every byte moved is seen: on crumbs of the same pieces, unmeasured, to load kernels and models; on slightly other crumbs, which
+costs what a step costs whatever it reads; and on the pieces. Out: what the crumbs took, and what each further byte took times
+the text of the whole.
 
-The text of the whole is known only after reading it all; here it is the size of the files times the text per byte of file, found at the
-beginning of up to `PROBES` slices. The error stated is that of a ratio estimate over the tasks of the pilot: how much pieces differ,
-not how wrong the assumption is that ten times the text takes ten times as long.
+The text of the whole is known only after reading it all; here it is the size of the files times the text in a byte of them, found
+at the beginnings of up to `PROBES` slices. The error stated is that of a ratio estimate over the tasks of the pilot: how much
+pieces differ, not how wrong it is to believe that ten times the text takes ten times as long.
 """
 
 import dataclasses
@@ -29,7 +30,7 @@ from polyglot_lm.pipeline.record import metered
 STAGES = "polyglot_lm.corpus."
 PIECE_BYTES = 250_000
 MIN_BYTES = 2_000_000  # of a source: below, the ticks of the CPU clock (10 ms) show
-CRUMB_BYTES = 20_000
+CRUMB_BYTES = (5_000, 10_000)  # of each piece: to warm up, and to measure what does not depend on the text
 PROBES = 64
 PROBE_BYTES = 1_000_000
 
@@ -38,7 +39,7 @@ PROBE_BYTES = 1_000_000
 class Opening:
     """The first records of a reader, up to `max_bytes` of text."""
 
-    reader: Reader | HubDataset
+    reader: Reader
     max_bytes: int
 
     def records(self) -> Iterator[Record]:
@@ -90,7 +91,7 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pilot:
-    """The estimates of all steps, the share of the text that was read for them, and the CPU seconds that a worker takes to start."""
+    """The estimates of all steps, the share of the text that was read for them, and the CPU seconds of a worker's start."""
 
     steps: tuple[Estimate, ...]
     fraction: float
@@ -112,7 +113,7 @@ class Pilot:
 
 
 def run_pilot(targets: Sequence[Step], fraction: float, progress: Progress) -> Pilot:
-    """Estimate the corpus steps among those that the targets need; raises UserError for a fraction out of (0, 1] or no such step."""
+    """Estimate the corpus steps that the targets need; raises UserError for a fraction out of (0, 1] or no such step."""
     if not 0 < fraction <= 1:
         raise UserError(f"the pilot's share is {fraction}; it must be above 0 and at most 1, such as 0.001")
     wanted = [step for step in in_order(targets) if step.stage.reference.startswith(STAGES)]
@@ -120,41 +121,50 @@ def run_pilot(targets: Sequence[Step], fraction: float, progress: Progress) -> P
         raise UserError("the recipe has no step of a corpus, so there is nothing to estimate from a pilot")
     sources = [value for step in wanted for value in step.arguments.values() if isinstance(value, Files | HubDataset)]
     samples = {id(source): sample(source, fraction) for source in sources}
-    crumbs = {key: crumb(found) for key, found in samples.items()}
+    warm, small = ({key: crumbs(found, size) for key, found in samples.items()} for size in CRUMB_BYTES)
     with TemporaryDirectory(prefix="polyglot-pilot-") as folder:
+        runtime = Runtime(root=Path(folder), workers=1)
         with metered() as start:
-            run_steps(replaced(wanted, crumbs), Runtime(root=Path(folder) / "crumb", workers=1))
-        pilot = [
-            (step, measured(step, Runtime(root=Path(folder) / "pilot", workers=1), progress))
-            for step in in_order(replaced(wanted, samples))
-        ]
-        read = {step.address: found.text_bytes for step, found in pilot if holds_sample(step)}
-        steps = tuple(scaled(step, found, read) for step, found in pilot)
+            run_steps(replaced(wanted, warm), runtime)
+        fixed = [measured(step, runtime) for step in replaced(wanted, small)]
+        pilot = list[Measured]()
+        for step in replaced(wanted, samples):
+            pilot.append(measured(step, runtime))
+            progress.say(f"pilot of {step.name:<24} {pilot[-1].cpu_seconds:6.1f} s")
+    steps = tuple(scaled(number, wanted, fixed, pilot, samples) for number in range(len(wanted)))
+    read = sum(found.text_bytes for step, found in zip(wanted, pilot, strict=True) if source_of(step) is not None)
     total = sum(found.total_bytes for found in samples.values())
-    return Pilot(steps=steps, fraction=sum(read.values()) / total if total else 1.0, start_seconds=start.cpu_seconds)
+    return Pilot(steps=steps, fraction=read / total if total else 1.0, start_seconds=start.cpu_seconds)
+
+
+def source_of(step: Step) -> Files | HubDataset | None:
+    return next((value for value in step.arguments.values() if isinstance(value, Files | HubDataset)), None)
 
 
 def sample(source: Files | HubDataset, fraction: float) -> Sample:
     """Choose pieces: as many as the fraction asks for, each where its turn falls on the bytes of the files."""
-    if isinstance(source, HubDataset):  # streamed from its beginning, whose documents must stand for the rest
-        opening = Opening(reader=source, max_bytes=max(MIN_BYTES, int(fraction * source.max_bytes)))
-        return Sample(name=source.name, pieces=(opening,), total_bytes=source.max_bytes, file_bytes=source.max_bytes)
-    slices = slices_of(source)
+    if isinstance(source, HubDataset):  # its slices say themselves how much text is to be read
+        readers = list(source.tasks())
+        slices = [Slice(reader=reader, file_bytes=source.max_bytes // len(readers)) for reader in readers]
+        ratio = 1.0
+    else:
+        slices = slices_of(source)
+        ratio = text_per_byte(slices)
     file_bytes = sum(each.file_bytes for each in slices)
-    total = round(file_bytes * text_per_byte(slices)) if file_bytes else 0
+    total = round(file_bytes * ratio)
     wanted = min(max(MIN_BYTES, int(fraction * total)), total)
     turns = spread(slices, max(1, wanted // PIECE_BYTES))
     pieces = tuple(Opening(reader=each.reader, max_bytes=times * PIECE_BYTES) for each, times in turns)
     return Sample(name=source.name, pieces=pieces, total_bytes=total, file_bytes=file_bytes)
 
 
-def crumb(found: Sample) -> Sample:
-    first = tuple(dataclasses.replace(piece, max_bytes=CRUMB_BYTES) for piece in found.pieces[:1])
-    return dataclasses.replace(found, pieces=first)
+def crumbs(found: Sample, size: int) -> Sample:
+    pieces = tuple(dataclasses.replace(piece, max_bytes=size) for piece in found.pieces)
+    return dataclasses.replace(found, name=f"{found.name}, {size} bytes a piece", pieces=pieces)
 
 
 def slices_of(source: Files) -> list[Slice]:
-    """List the slices of files with their sizes: a slice ends where the next begins, a range of row groups has its share of the file."""
+    """List the slices of files with their sizes: one ends where the next begins; ranges of row groups share their file equally."""
     found = []
     for file in source.files:
         readers: list[Any] = list(source.slices(file))
@@ -225,34 +235,32 @@ def replaced(steps: Sequence[Step], samples: Mapping[int, Sample]) -> list[Step]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """What one step of the pilot took."""
+    """What one step of a pilot took; `text_bytes` are those that it counts itself."""
 
     text_bytes: int
     cpu_seconds: float
     error: float | None
-    moved_bytes: int
+    read_bytes: int
     written_bytes: int
     disk_bytes: int
     peak_bytes: int
 
 
-def measured(step: Step, runtime: Runtime, progress: Progress) -> Measured:
+def measured(step: Step, runtime: Runtime) -> Measured:
     """Run one step whose parents are done."""
     read, written = moved()
     run_steps([step], runtime)
-    progress.say(f"pilot  {step.name}")
+    read_after, written_after = moved()
     folder = runtime.root / step.address
     record = read_record(folder)
     if record is None:
         raise UserError(f"{step.name} of the pilot left no record in {folder}; run again")
-    read_after, written_after = moved()
-    found, manifests = record["measurements"], read_manifests(folder)
-    pairs = [(manifest.counters.get("bytes", 0), manifest.cpu_seconds) for manifest in manifests]
+    found, pairs = record["measurements"], [(task.counters["bytes"], task.cpu_seconds) for task in read_manifests(folder)]
     return Measured(
         text_bytes=int(record["counters"].get("bytes", 0)),
         cpu_seconds=found["cpu_seconds"],
         error=ratio_error(pairs),
-        moved_bytes=read_after - read + written_after - written,
+        read_bytes=read_after - read,
         written_bytes=written_after - written,
         disk_bytes=found["bytes_on_disk"],
         peak_bytes=found["peak_bytes"],
@@ -260,7 +268,7 @@ def measured(step: Step, runtime: Runtime, progress: Progress) -> Measured:
 
 
 def moved() -> tuple[int, int]:
-    """Return the bytes that this process has read and written so far, whatever cache they came from (Linux; elsewhere 0)."""
+    """Return the bytes that this process has read and written so far, from whatever cache (Linux; elsewhere 0)."""
     try:
         fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
         return int(fields["rchar"]), int(fields["wchar"])
@@ -278,27 +286,31 @@ def ratio_error(pairs: Sequence[tuple[float, float]]) -> float | None:
     return math.sqrt(count / (count - 1) * squares) / total_cpu
 
 
-def holds_sample(step: Step) -> bool:
-    return any(isinstance(value, Sample) for value in step.arguments.values())
+def scaled(
+    number: int, steps: Sequence[Step], fixed: Sequence[Measured], pilot: Sequence[Measured], samples: Mapping[int, Sample]
+) -> Estimate:
+    """Scale a step by the text that it stands on: its own source's, that of its parents, or of all below."""
+    step, small, large = steps[number], fixed[number], pilot[number]
+    near = [each for each in (step, *step.parents) if source_of(each) is not None]
+    below = near or [each for each in in_order([step]) if source_of(each) is not None]
+    places = [steps.index(each) for each in below]
+    total = sum(samples[id(source_of(each))].total_bytes for each in below)
+    crumb, read = (sum(run[place].text_bytes for place in places) for run in (fixed, pilot))
+    factor = (total - crumb) / (read - crumb) if read > crumb else 1.0  # of all that the pilot took and the crumbs did not
 
+    def whole(small_value: float, large_value: float) -> float:
+        return small_value + factor * max(0.0, large_value - small_value)
 
-def scaled(step: Step, found: Measured, read: Mapping[str, int]) -> Estimate:
-    """Scale a step by the text of the samples that it stands on."""
-    below = [each for each in in_order([step]) if holds_sample(each)]
-    samples = [value for each in below for value in each.arguments.values() if isinstance(value, Sample)]
-    total, sampled = sum(each.total_bytes for each in samples), sum(read[each.address] for each in below)
-    factor = total / sampled if sampled else 1.0
-    mine = [value for value in step.arguments.values() if isinstance(value, Sample)]
-    moved_bytes = factor * found.moved_bytes
-    if mine:  # a piece is read with the block around it; the whole is read once
-        moved_bytes = factor * found.written_bytes + sum(each.file_bytes for each in mine)
+    written, disk = (whole(getattr(small, name), getattr(large, name)) for name in ("written_bytes", "disk_bytes"))
+    source = source_of(step)  # a piece is read with the block around it, the whole but once
+    reading = whole(small.read_bytes, large.read_bytes) if source is None else samples[id(source)].file_bytes
     return Estimate(
         name=step.name,
         text_bytes=total,
-        core_hours=factor * found.cpu_seconds / 3600,
-        error=found.error,
-        moved_bytes=moved_bytes,
-        disk_bytes=factor * found.disk_bytes,
-        temporary_bytes=factor * max(0, found.written_bytes - found.disk_bytes),
-        peak_bytes=found.peak_bytes,
+        core_hours=whole(small.cpu_seconds, large.cpu_seconds) / 3600,
+        error=large.error,
+        moved_bytes=reading + written,
+        disk_bytes=disk,
+        temporary_bytes=max(0.0, written - disk),
+        peak_bytes=large.peak_bytes,
     )

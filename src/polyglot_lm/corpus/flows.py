@@ -1,7 +1,7 @@
 """Drawings of the corpus report as inline SVG: what flowed where, and how large the clusters are.
 
-Numbers in, SVG out, coloured by the page's classes (`kept`, `held`, `refused`, `copies`, `hits`) so that light and dark are the page's
-matter. Text stays text. A flow is as thick as its bytes, but never too thin to see; its label tells the truth.
+Numbers in, SVG out, coloured by the page's classes (`kept`, `held`, `refused`, `copies`, `hits`), so that light and dark are the
+page's matter. Text stays text. A flow is as thick as its bytes, but never too thin to see; its label tells the truth.
 """
 
 import html
@@ -90,7 +90,7 @@ def bar(x: float, y: float, height: float, colour: str) -> str:
 
 
 def histogram(counts: Mapping[int, int], sizes: Sequence[int], most: int, label: str) -> str:
-    """Draw documents by size of cluster, on a logarithmic scale up to `most`, so that one large cluster is seen beside a million single ones."""
+    """Draw documents by size of cluster on a logarithmic scale up to `most`, so that a few copies show beside a million alone."""
     room, foot = CHART_WIDTH / len(sizes), CHART_HEIGHT - CHART_FOOT
     body = [f'<line class="axis" x1="0" x2="{CHART_WIDTH}" y1="{foot}" y2="{foot}"/>']
     for number, size in enumerate(sizes):

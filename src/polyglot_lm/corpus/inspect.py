@@ -201,7 +201,8 @@ def lines_of(finding: Finding) -> Iterator[str]:
     if finding.first is not None:
         first = finding.first
         beginning = " ".join(first.text(FIRST_CHARS).split())
-        yield f"cluster   one of {row['cluster_size']}; the first is {first.row['id']} ({first.corpus.code}, {first.fate()}): {printable(beginning)}"
+        yield f"cluster   one of {row['cluster_size']}; the first is {first.row['id']} ({first.corpus.code}, {first.fate()}):"
+        yield f"          {printable(beginning)}"
     else:
         stands = f"the first of {row['cluster_size']}" if (row["cluster_size"] or 1) > 1 else "of its own"
         yield f"cluster   {stands}"

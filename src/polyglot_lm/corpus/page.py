@@ -1,7 +1,7 @@
 """The corpus report as one page: the summary in, HTML out, with nothing to load from anywhere.
 
-Samples are hostile by nature. Every text is escaped, control characters are shown as pictures, and each sample is a block of its own
-direction that clips what it cannot hold, so neither a script nor right-to-left marks nor a tower of accents leaves its box.
+Samples are hostile by nature. Every text is escaped, control characters are shown as pictures, and each sample is a block of its
+own direction that clips what it cannot hold, so neither a script nor right-to-left marks nor a tower of accents leaves its box.
 """
 
 import html
@@ -23,8 +23,8 @@ META = '<meta charset="utf-8"><meta name="viewport" content="width=device-width"
 STYLE = """
 :root { color-scheme: light dark; --text: #1c1f24; --quiet: #6a717c; --line: #8883; --ground: #fff; --raised: #f6f7f9;
   --kept: #1b7f68; --held: #2b7fa8; --refused: #b8402f; --copies: #b97a1c; --hits: #7d4bb0; --all: #4a515c; }
-@media (prefers-color-scheme: dark) { :root { --text: #e4e7eb; --quiet: #98a1ad; --line: #fff2; --ground: #15181c; --raised: #1e2227;
-  --kept: #35a98c; --held: #4fa3cc; --refused: #df6a58; --copies: #d79b41; --hits: #a97fd6; --all: #aab2bd; } }
+@media (prefers-color-scheme: dark) { :root { --text: #e4e7eb; --quiet: #98a1ad; --line: #fff2; --ground: #15181c;
+  --raised: #1e2227; --kept: #35a98c; --held: #4fa3cc; --refused: #df6a58; --copies: #d79b41; --hits: #a97fd6; --all: #aab2bd; } }
 body { font: 15px/1.55 system-ui, "Noto Sans", "Noto Sans CJK KR", "Noto Sans Thai", sans-serif; color: var(--text);
   background: var(--ground); max-width: 960px; margin: 3rem auto 6rem; padding: 0 1.2rem; }
 h1 { font-size: 1.75rem; font-weight: 650; letter-spacing: -.01em; margin: 0 0 .3rem; }
@@ -34,14 +34,14 @@ h3 small { font-weight: 400; color: var(--quiet); margin-left: .5rem; }
 p { max-width: 46rem; margin: .3rem 0 1rem; } .quiet { color: var(--quiet); fill: var(--quiet); }
 table { border-collapse: collapse; width: 100%; font-size: .87rem; font-variant-numeric: tabular-nums; margin: .6rem 0 1rem; }
 th { font-weight: 500; color: var(--quiet); } td b { font-weight: 650; }
-th, td { padding: .34rem .55rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; vertical-align: top; }
+th, td { padding: .34rem .55rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; } th:last-child, td:last-child { padding-right: 0; }
-td.story { text-align: left; white-space: normal; color: var(--quiet); min-width: 14rem; }
 tfoot td { border-bottom: 0; font-weight: 600; } td.zero { color: var(--quiet); opacity: .55; }
 .scroll { overflow-x: auto; } svg { width: 100%; height: auto; display: block; fill: currentColor; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 1.2rem; margin: 1.8rem 0; }
 .figures div { border-left: 3px solid var(--c, var(--all)); padding-left: .8rem; line-height: 1.35; }
-.figures b { display: block; font-size: 1.35rem; font-weight: 650; } .figures span { display: block; color: var(--quiet); font-size: .85rem; }
+.figures b { display: block; font-size: 1.35rem; font-weight: 650; }
+.figures span { display: block; color: var(--quiet); font-size: .85rem; }
 .bar { display: flex; height: 12px; width: 100%; min-width: 240px; margin-top: .35rem; border-radius: 2px; overflow: hidden; }
 .bar i { display: block; height: 100%; } td.wide { width: 46%; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; color: var(--quiet); font-size: .85rem; }
@@ -49,7 +49,8 @@ tfoot td { border-bottom: 0; font-weight: 600; } td.zero { color: var(--quiet); 
 .kept { fill: var(--kept); --c: var(--kept); } .held { fill: var(--held); --c: var(--held); } .all { fill: var(--all); }
 .refused { fill: var(--refused); --c: var(--refused); } .copies { fill: var(--copies); --c: var(--copies); }
 .hits { fill: var(--hits); --c: var(--hits); } i.kept, i.held, i.refused, i.copies, i.hits { background: var(--c); }
-.over { paint-order: stroke; stroke: color-mix(in srgb, var(--ground) 55%, transparent); stroke-width: 3px; } .ribbon { opacity: .28; } .axis { stroke: var(--line); } .warn { color: var(--refused); font-weight: 650; }
+.over { paint-order: stroke; stroke: color-mix(in srgb, var(--ground) 55%, transparent); stroke-width: 3px; }
+.ribbon { opacity: .28; } .axis { stroke: var(--line); } .warn { color: var(--refused); font-weight: 650; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(270px, 1fr)); gap: 1rem 1.8rem; margin-top: 1rem; }
 .charts p { margin: 0; font-size: .9rem; }
 details { margin: .5rem 0; } summary { cursor: pointer; color: var(--quiet); } summary b { color: var(--text); font-weight: 600; }
@@ -196,8 +197,8 @@ def supply(summary: Row) -> str:
         )
     titles = ("language", "share", "byte premium", "budget", "in this corpus", "epochs", "public supply", "epochs of it")
     story = (
-        f"<p>A budget of {size(summary['budget_english_bytes'])} in English-equivalent bytes, shared as the table says: a language reads "
-        "its share times its byte premium, the bytes that it needs for the content of one English byte. "
+        f"<p>A budget of {size(summary['budget_english_bytes'])} in English-equivalent bytes, shared as the table says: a language "
+        "reads its share times its byte premium, the bytes that it needs for the content of one English byte. "
         f'<span class="warn">More than {most} epochs</span> are worth less than new text. With this corpus every language stays '
         f"within {most} up to {size(summary['balanced_english_bytes'])}.</p>"
     )
@@ -249,7 +250,7 @@ def clusters(rows: Mapping[str, Row]) -> str:
         f"<div><p>{name_of(row)}</p>{histogram(counts[code], sizes, max(most, 1), f'cluster sizes, {code}')}</div>"
         for code, row in rows.items()
     ]
-    story = "<p>Documents by the size of the cluster of copies that they belong to, on a logarithmic scale. The first of each stays.</p>"
+    story = "<p>Documents by the size of the cluster of copies that they belong to, on a logarithmic scale. The first stays.</p>"
     return f'{story}<div class="charts">{"".join(charts)}</div>'
 
 
