@@ -3,8 +3,8 @@
 In: the steps of a recipe. Each source is replaced by a `Sample` of it, pieces of `PIECE_BYTES` of text from the beginnings of its
 slices, spread evenly over its bytes. The steps run in a temporary root and in this process, so that every second of CPU and
 every byte moved is seen: on crumbs of the same pieces, unmeasured, to load kernels and models; on slightly other crumbs, which
-costs what a step costs whatever it reads; and on the pieces. Out: what the crumbs took, and what each further byte took times
-the text of the whole.
+costs what tasks cost whatever they read; and on the pieces. Out: what the crumbs took, times the slices of the whole for each
+piece, and what every further byte took, times the text of the whole.
 
 The text of the whole is known only after reading it all; here it is the size of the files times the text in a byte of them, found
 at the beginnings of up to `PROBES` slices. The error stated is that of a ratio estimate over the tasks of the pilot: how much
@@ -53,12 +53,13 @@ class Opening:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """A part of a source, as a source; `total_bytes` of text are in the whole."""
+    """A part of a source, as a source; `total_bytes` of text are in the whole, which has `num_slices`."""
 
     name: str
     pieces: tuple[Opening, ...]
     total_bytes: int
     file_bytes: int
+    num_slices: int
 
     def identity(self) -> Any:
         return {"sample": self.name, "pieces": len(self.pieces), "bytes": self.total_bytes}
@@ -155,7 +156,7 @@ def sample(source: Files | HubDataset, fraction: float) -> Sample:
     wanted = min(max(MIN_BYTES, int(fraction * total)), total)
     turns = spread(slices, max(1, wanted // PIECE_BYTES))
     pieces = tuple(Opening(reader=each.reader, max_bytes=times * PIECE_BYTES) for each, times in turns)
-    return Sample(name=source.name, pieces=pieces, total_bytes=total, file_bytes=file_bytes)
+    return Sample(name=source.name, pieces=pieces, total_bytes=total, file_bytes=file_bytes, num_slices=len(slices))
 
 
 def crumbs(found: Sample, size: int) -> Sample:
@@ -294,12 +295,14 @@ def scaled(
     near = [each for each in (step, *step.parents) if source_of(each) is not None]
     below = near or [each for each in in_order([step]) if source_of(each) is not None]
     places = [steps.index(each) for each in below]
-    total = sum(samples[id(source_of(each))].total_bytes for each in below)
+    beneath = [samples[id(source_of(each))] for each in below]
+    total = sum(each.total_bytes for each in beneath)
+    tasks = sum(each.num_slices for each in beneath) / max(1, sum(len(each.pieces) for each in beneath))
     crumb, read = (sum(run[place].text_bytes for place in places) for run in (fixed, pilot))
     factor = (total - crumb) / (read - crumb) if read > crumb else 1.0  # of all that the pilot took and the crumbs did not
 
     def whole(small_value: float, large_value: float) -> float:
-        return small_value + factor * max(0.0, large_value - small_value)
+        return tasks * small_value + factor * max(0.0, large_value - small_value)
 
     written, disk = (whole(getattr(small, name), getattr(large, name)) for name in ("written_bytes", "disk_bytes"))
     source = source_of(step)  # a piece is read with the block around it, the whole but once
