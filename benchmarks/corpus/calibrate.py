@@ -26,6 +26,8 @@ from polyglot_lm.corpus.kernels.statistics import statistics
 from polyglot_lm.corpus.quality import ESTIMATED, ESTIMATES, FEATURES, MEASURES, THRESHOLDS, Bound, Columns, Floats, Thresholds
 from polyglot_lm.languages import language
 
+SMALL = 20  # tokens: below, errors are not relative to a document's size
+ROUNDS = 12  # of reweighting; later ones change no decision
 FEW = 10  # documents: fewer removed say nothing about a quantile
 TAIL = 0.95  # "highest values" are those above this quantile
 ORACLE = {**{name: name for name in MEASURES}, "words": "num_words"}  # our measure -> datatrove's
@@ -83,30 +85,56 @@ def read(code: str, num_bytes: int) -> Sample:
 
 
 def fit_weights(drawn: Sample) -> dict[str, dict[str, float]]:
-    """Fit each estimate's weights, every document counting alike: errors are relative to its number of tokens."""
+    """Fit each estimate's weights; a document counts by its error relative to its size."""
     counted = np.stack([feature(drawn.columns) for feature in FEATURES.values()], axis=1)
-    num_tokens = drawn.values["num_tokens"]
+    values = drawn.values
+    chosen = drawn.fit & (values["num_tokens"] > 0)
+    relative = 1 / np.maximum(SMALL, values["num_tokens"])
     wanted = {
-        "tokens": num_tokens,
-        "alphabetic": drawn.values["alphabetic_words"] * num_tokens,
-        "words": drawn.values["num_words"],
+        "tokens": values["num_tokens"],
+        "alphabetic": values["alphabetic_words"] * values["num_tokens"],
+        "words": values["num_words"],
     }
-    chosen = drawn.fit & (num_tokens > 0)
-    relative = 1 / np.maximum(20, num_tokens[chosen])
+    scaled = counted[chosen] * relative[chosen, None]
+    found = {name: robust_fit(scaled, (wanted[name] * relative)[chosen]) for name in ESTIMATES}
     return {
-        name: least_squares(counted[chosen] * relative[:, None], wanted[name][chosen] * relative) for name in ESTIMATES
+        name: {feature: round(float(weight), 3) for feature, weight in zip(FEATURES, weights, strict=True) if weight >= 0.0005}
+        for name, weights in found.items()
     }
 
 
-def least_squares(counted: Floats, wanted: Floats) -> dict[str, float]:
-    """Solve for weights of which none is negative, by leaving out features that would be."""
-    kept = np.flatnonzero(counted.any(axis=0))
+def robust_fit(known: Floats, wanted: Floats) -> Floats:
+    """Minimise the sum of absolute errors with no weight below 0: least squares, reweighted by the errors of the round before.
+
+    Documents in another language, or all code, are then no levers.
+    """
+    trust = np.ones(len(wanted))
+    for _ in range(ROUNDS):
+        weights = nonnegative_least_squares(known * trust[:, None], wanted * trust)
+        errors = np.abs(known @ weights - wanted)
+        trust = 1 / np.sqrt(np.maximum(errors, 0.1 * np.median(errors)))
+    return weights
+
+
+def nonnegative_least_squares(known: Floats, wanted: Floats) -> Floats:
+    """Minimise |known @ x - wanted| with no x below 0: the active-set method of Lawson and Hanson (1974), chapter 23."""
+    solution = np.zeros(known.shape[1])
+    free = np.zeros(known.shape[1], dtype=bool)
     while True:
-        weights = np.linalg.lstsq(counted[:, kept], wanted, rcond=None)[0]
-        if (weights >= 0).all():
-            names = list(FEATURES)
-            return {names[index]: round(float(weight), 3) for index, weight in zip(kept, weights, strict=True) if weight >= 0.0005}
-        kept = kept[weights > weights.min()]
+        pull = np.where(free, 0.0, known.T @ (wanted - known @ solution))
+        if pull.max() <= 1e-9 * np.abs(known.T @ wanted).max():
+            return solution
+        free[pull.argmax()] = True
+        while True:
+            trial = np.zeros_like(solution)
+            trial[free] = np.linalg.lstsq(known[:, free], wanted, rcond=None)[0]
+            bad = free & (trial <= 0)
+            if not bad.any():
+                break
+            step = np.min(solution[bad] / (solution[bad] - trial[bad]))
+            solution += step * (trial - solution)
+            free &= solution > 1e-12
+        solution = trial
 
 
 def datatrove_bounds(code: str) -> dict[str, Bound]:

@@ -2,9 +2,9 @@
 
 Documents of a language (100 to 1,500 units of them) are edited: words or characters replaced, deleted or inserted at many
 rates, paragraphs shuffled, a header and footer from another document put around, or all of it. For every (document, edited)
-pair the *exact* Jaccard similarity is taken over shingles of five words, in plain Python: runs of \\w in lower case, or, where
-there are no spaces, as many characters as five words have on average (REFERENCE_UNITS). A pair is found if the two share one
-of 20 bands and their signatures agree in the given share.
+pair the *exact* Jaccard similarity is taken over shingles of five words, in plain Python: runs of letters and digits in lower
+case, or, where there are no spaces, over as many characters as give the similarity of five segmented words (REFERENCE_UNITS,
+found by shingle_lengths.py). A pair is found if the two share one of 20 bands and their signatures agree in the given share.
 
 recall: found of those with exact similarity >= 0.8; false: found of those below 0.6.
 """
@@ -19,7 +19,7 @@ import numpy as np
 from polyglot_lm.corpus.kernels.batch import TextBatch
 from polyglot_lm.corpus.kernels.minhash import band_keys, signatures
 
-REFERENCE_UNITS = {"zh": 8, "ja": 10, "th": 18}  # characters in five words; words of other languages stand between spaces
+REFERENCE_UNITS = {"zh": 8, "ja": 9, "th": 19}  # words of other languages stand between spaces
 WORDS = 5
 NO_SPACES = "\u0e01-\u0e4e\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff"
 UNIT = re.compile(rf"[{NO_SPACES}]|[^\W_{NO_SPACES}]+")

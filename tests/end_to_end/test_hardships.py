@@ -104,7 +104,7 @@ def test_a_ninth_language_is_one_entry(tmp_path: Path, monkeypatch: pytest.Monke
     table.languages.cache_clear()
     try:
         recipe = quickstart(languages=("fr", "ko"))
-        corpus = next(step for step in recipe.model.parents if step.name == "corpus/fr")
+        corpus = next(step for step in recipe.results["model"].parents if step.name == "corpus/fr")
         folder = run_steps([corpus], Runtime(root=tmp_path / "runs"))["corpus/fr"]
         assert (folder / "step.json").exists()
     finally:

@@ -33,7 +33,7 @@ SOURCE = """
             raise ValueError(f"count is {count}; it must be at least 0")
         values = dict(count=count, rate=rate, fast=fast, name=name, codes=codes, sizes=sizes, kind=kind)
         step = make.step("a", value=values)
-        return Recipe(report=step, model=step)
+        return Recipe(results={"model": step})
 
     def needy(*, steps: int) -> Recipe:
         return mine(count=steps)
@@ -48,14 +48,14 @@ def file(tmp_path: Path) -> Path:
 
 
 def values(recipe: Recipe) -> Any:
-    return dict(recipe.model.arguments["value"])
+    return dict(recipe.results["model"].arguments["value"])
 
 
 def test_a_recipe_comes_from_a_file_of_ones_own(file: Path) -> None:
     recipe = build(f"{file}:mine", [], {})
-    assert recipe.targets == (recipe.report, recipe.model)
+    assert recipe.targets == tuple(recipe.results.values())
     assert values(recipe)["count"] == 1
-    assert build("ours", [], {"ours": f"{file}:mine"}).model == recipe.model
+    assert build("ours", [], {"ours": f"{file}:mine"}).results == recipe.results
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,22 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import tiny_texts, write_corpus
 
-from polyglot_lm.pipeline import CorruptFileError
-from polyglot_lm.shards import REMOVED_SCHEMA, DocumentWriter, documents, part_path, read_documents, texts
+from polyglot_lm.pipeline import CorruptFileError, UserError
+from polyglot_lm.shards import (
+    DOCUMENT_SCHEMA,
+    REASON,
+    DocumentWriter,
+    documents,
+    part_path,
+    read_documents,
+    require_documents,
+    texts,
+)
 
 
 def write(path: Path, count: int) -> None:
@@ -37,10 +47,28 @@ def test_every_column_comes_back_and_missing_ones_are_null(tmp_path: Path) -> No
         "quality": 0.5,
         "reason": "too_short",
     }
-    with DocumentWriter(part_path(tmp_path, 0), REMOVED_SCHEMA) as writer:
+    schema = DOCUMENT_SCHEMA.append(REASON)
+    with DocumentWriter(part_path(tmp_path, 0), schema) as writer:
         writer.write(row)
-    (found,) = read_documents(tmp_path, REMOVED_SCHEMA.names)
-    assert found == {**dict.fromkeys(REMOVED_SCHEMA.names), **row}
+    (found,) = read_documents(tmp_path, schema.names)
+    assert found == {**dict.fromkeys(schema.names), **row}
+
+
+def test_rows_and_tables_come_back_in_the_order_written(tmp_path: Path) -> None:
+    table = pa.table({"id": ["b", "c"]}, schema=pa.schema([DOCUMENT_SCHEMA.field("id")]))
+    with DocumentWriter(part_path(tmp_path, 0), table.schema) as writer:
+        for rows in (table.slice(0, 0), table):
+            writer.write({"id": "a"})
+            writer.write_table(rows)
+        assert writer.num_rows == 4
+    assert [row["id"] for row in read_documents(tmp_path, ("id",))] == ["a", "a", "b", "c"]
+
+
+def test_a_corpus_without_documents_of_a_split_is_named(tmp_path: Path) -> None:
+    write(part_path(tmp_path / "ko", 0), 3)
+    require_documents({"ko": tmp_path / "ko"}, "test")
+    with pytest.raises(UserError, match="language 'th' has no documents for 'test'"):
+        require_documents({"ko": tmp_path / "ko", "th": tmp_path / "th"}, "test")
 
 
 def test_no_rows_make_no_file(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 Passes over files, each a set of tasks: (1) `judge`: thresholds on score columns; exact keys of what passes go to partitions;
 (2) `find_exact`: equal keys, the first document stands for all; (3) `make_bands`: 20 band keys of those, to partitions;
 (4) `find_near`: equal keys, verified by signature (Broder 1997; 20 bands of 6 rows find pairs of Jaccard similarity 0.8 with
-p = 0.998); (5) `label`: union-find in one process, some 20 bytes a document, the only memory that grows with the corpus.
+p = 0.998); (5) `label`: union-find in one process, some 20 bytes a document, the only memory that grows with the corpus;
+(6) `choose`: a chain of likenesses may lead far, so a document goes only if it agrees with the first of its cluster itself.
 
 Documents are numbered through all parts in order, and the smallest number of a cluster is its first document.
 """
@@ -28,6 +29,7 @@ EXACT_ROW = np.dtype([("high", "<u8"), ("low", "<u8"), ("document", "<u4")])
 BAND_ROW = np.dtype([("key", "<u8"), ("document", "<u4")])
 PAIR = np.dtype([("document", "<u4"), ("first", "<u4")])
 MAX_DOCUMENTS = 1 << 32
+KEPT, REFUSED, EXACT, NEAR = range(4)  # what becomes of a document
 DOCUMENTS_PER_CHUNK = 100_000  # 24 MB of signatures, 24 MB of band rows
 DOCUMENTS_PER_LOOK = 200_000  # documents whose signatures are compared at a time, 48 MB
 
@@ -175,9 +177,7 @@ def make_bands(task: Bands) -> Outcome:
 
     part, work = task.part, task.work
     left = np.fromfile(work.file("reasons", part.name), np.uint8) == 0
-    for path in work.files("exact-pairs"):
-        copies = read_sorted(path, part.first, part.first + part.rows)
-        left[copies.astype(np.int64) - part.first] = False
+    left[exact_copies(part, work)] = False
     chosen = np.flatnonzero(left)
     signatures = Flat([signature_path(part.path)], [part.rows], "<u2", NUM_VALUES).part(0)
     partitions = partitions_for(work.num_documents * NUM_BANDS)
@@ -247,7 +247,61 @@ def find_clusters(work: Work, thresholds: dict[str, Thresholds], agreement: floa
         tasks = [Partition(kind="near", number=number, work=work, agreement=agreement) for number in near]
         carry_out(find_near, tasks, "near duplicates")
     label(work)
+    carry_out(choose, [Choose(part=part, work=work, agreement=agreement) for part in parts], "copies")
     return total
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choose:
+    part: Part
+    work: Work
+    agreement: float | None
+
+    @property
+    def name(self) -> str:
+        return f"choose-{self.part.name}"
+
+
+def choose(task: Choose) -> Outcome:
+    """Write what becomes of each document of a part (uint8), and the clusters (uint32) of those that stay, not being the first."""
+    part, work = task.part, task.work
+    labels = of_part("labels", part, work)
+    fate = np.where(np.fromfile(work.file("reasons", part.name), np.uint8) == 0, KEPT, REFUSED).astype(np.uint8)
+    if task.agreement is not None:
+        others = np.flatnonzero((fate == KEPT) & (labels != part.numbers))
+        fate[others[agrees(part, work, others, labels, task.agreement)]] = NEAR
+    fate[exact_copies(part, work)] = EXACT
+    files = [work.file(kind, part.name) for kind in ("fates", "chains")]
+    write_flat(files[0], [fate])
+    write_flat(files[1], [labels[(fate == KEPT) & (labels != part.numbers)]])
+    return Outcome(files=files, counters=Counter())
+
+
+def agrees(part: Part, work: Work, places: Array, labels: Array, agreement: float) -> Array:
+    """Say of documents, by place in the part, whether their signatures agree with those of their clusters' first ones."""
+    own = Flat([signature_path(part.path)], [part.rows], "<u2", NUM_VALUES).part(0)
+    parts = work.parts()
+    all_signatures = Flat([signature_path(other.path) for other in parts], [other.rows for other in parts], "<u2", NUM_VALUES)
+    pieces = [np.empty(0, np.bool_)]
+    for start in range(0, len(places), DOCUMENTS_PER_CHUNK):
+        some = places[start : start + DOCUMENTS_PER_CHUNK]
+        pieces.append((own[some] == all_signatures.gather(labels[some])).mean(axis=1) >= agreement - 1e-9)
+    return np.concatenate(pieces)
+
+
+def exact_copies(part: Part, work: Work) -> Array:
+    """Return the places in the part of documents that an earlier document equals."""
+    found = [read_sorted(path, part.first, part.first + part.rows) for path in work.files("exact-pairs")]
+    return np.concatenate([np.empty(0, np.uint32), *found]).astype(np.int64) - part.first
+
+
+def fates_of(part: Part, work: Work) -> Array:
+    return np.fromfile(work.file("fates", part.name), np.uint8)
+
+
+def of_part(kind: str, part: Part, work: Work) -> Array:
+    """Return a part's stretch of a file that has one uint32 for every document."""
+    return np.fromfile(work.file(kind, "all"), np.uint32, count=part.rows, offset=4 * part.first)
 
 
 def label(work: Work) -> None:

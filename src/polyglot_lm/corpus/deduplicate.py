@@ -7,7 +7,8 @@
         quality        rank in [0, 1] among the documents of its language that stay, by the score asked for
 
 `clusters` finds what is alike; here every language's held-out shares and ranks are settled and the fates written. Of a cluster the
-first document in the order of languages, sources and files stays, so a recipe's order of sources says which copy it trusts.
+first document in the order of languages, sources and files stays, so a recipe's order of sources says which copy it trusts; others
+go if they agree with it.
 """
 
 import shutil
@@ -20,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from polyglot_lm.corpus.clusters import Part, Work, find_clusters, list_parts, read_sorted
+from polyglot_lm.corpus.clusters import EXACT, KEPT, NEAR, Part, Work, fates_of, find_clusters, list_parts, of_part
 from polyglot_lm.corpus.exchange import Array, Flat, write_flat
 from polyglot_lm.corpus.quality import REASONS, Thresholds
 from polyglot_lm.corpus.ranks import Ranks, rank
@@ -37,7 +38,6 @@ DECISION_SCHEMA = pa.schema(
         ("quality", pa.float32()),
     ]
 )
-EXACT, NEAR = "exact_duplicate", "near_duplicate"
 UNIT_ROW = np.dtype([("place", "<f8"), ("own_place", "<f8"), ("slot", "<i4"), ("bytes", "<u4"), ("score", "<f4")])
 
 
@@ -61,13 +61,8 @@ def deduplicate(
     total = find_clusters(work, dict(thresholds), agreement, runtime)
     parts = work.parts()
     label = ", ".join(documents)
-    run_tasks(
-        runtime,
-        work.folder,
-        weigh,
-        [Weigh(part=part, work=work, split=split, quality=quality) for part in parts],
-        label=f"weigh {label}",
-    )
+    weighing = [Weigh(part=part, work=work, split=split, quality=quality) for part in parts]
+    run_tasks(runtime, work.folder, weigh, weighing, label=f"weigh {label}")
     settled = {code: settle([part for part in parts if part.language == code], work, split) for code in documents}
     tasks = [Decide(part=part, work=work, out=out, settled=settled[part.language]) for part in parts]
     for manifest in run_tasks(runtime, out, write_decisions, tasks, label=f"decide {label}"):
@@ -90,34 +85,34 @@ class Weigh:
 
 
 def weigh(task: Weigh) -> Outcome:
-    """Write where the hash places each document that stays, by its domain and by itself, with bytes and score."""
-    part, columns = task.part, ["id", "url", "num_bytes", *([task.quality] if task.quality else [])]
-    stays = staying(part, task.work)
+    """Write where the hash places each document that stays, by its domain and by its cluster, with bytes and score.
+
+    Where a chain left several documents of a cluster, the cluster goes before the domain.
+    """
+    part, work = task.part, task.work
+    columns = ["url", "num_bytes", *([task.quality] if task.quality else [])]
+    stays = fates_of(part, work) == KEPT
+    labels = of_part("labels", part, work)
+    chains = [np.empty(0, np.uint32), *(np.fromfile(path, np.uint32) for path in work.files("chains"))]
+    chained = np.isin(labels, np.concatenate(chains))
     pieces, done = [np.empty(0, UNIT_ROW)], 0
     for batch in read_columns(part.path, tuple(columns)):
-        chosen = batch.filter(pa.array(stays[done : done + len(batch)]))
+        here = slice(done, done + len(batch))
         done += len(batch)
-        ids, domains = chosen["id"].to_pylist(), [domain_of(url) for url in chosen["url"].to_pylist()]
-        rows = np.empty(len(ids), UNIT_ROW)
-        rows["own_place"] = task.split.places(ids)
-        rows["place"] = task.split.places(domain or own for domain, own in zip(domains, ids, strict=True))
+        chosen = batch.filter(pa.array(stays[here]))
+        clusters = first_ids(labels[here][stays[here]], work)
+        domains = [domain_of(url) for url in chosen["url"].to_pylist()]
+        domains = [None if chain else domain for chain, domain in zip(chained[here][stays[here]], domains, strict=True)]
+        rows = np.empty(len(clusters), UNIT_ROW)
+        rows["own_place"] = task.split.places(clusters)
+        rows["place"] = task.split.places(domain or cluster for domain, cluster in zip(domains, clusters, strict=True))
         rows["slot"] = [slot_of(domain) for domain in domains]
         rows["bytes"] = chosen["num_bytes"].to_numpy()
         rows["score"] = chosen[task.quality].to_numpy(zero_copy_only=False) if task.quality else np.nan
         pieces.append(rows)
-    path = task.work.file("units", part.name)
+    path = work.file("units", part.name)
     write_flat(path, [np.concatenate(pieces)])
     return Outcome(files=[path], counters=Counter())
-
-
-def staying(part: Part, work: Work) -> Array:
-    """Say of each document of a part whether it stays: no reason against it, and the first of its cluster."""
-    reasons = np.fromfile(work.file("reasons", part.name), np.uint8)
-    return (reasons == 0) & (of_part("labels", part, work) == part.numbers)
-
-
-def of_part(kind: str, part: Part, work: Work) -> Array:
-    return np.fromfile(work.file(kind, "all"), np.uint32, count=part.rows, offset=4 * part.first)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,19 +158,17 @@ class Decide:
 
 def write_decisions(task: Decide) -> Outcome:
     part, work = task.part, task.work
-    reasons = np.fromfile(work.file("reasons", part.name), np.uint8)
-    labels, stays = of_part("labels", part, work), staying(part, work)
+    labels, fates = of_part("labels", part, work), fates_of(part, work)
+    stays = fates == KEPT
     units = np.fromfile(work.file("units", part.name), UNIT_ROW)
     splits, ranks = np.full(part.rows, None, object), np.full(part.rows, np.nan, np.float32)
     splits[stays] = task.settled.shares.of(places(units, task.settled.large_slots))
     ranks[stays] = rank(units["score"], task.settled.ranks)
-    names = np.array([None, *REASONS[1:], EXACT, NEAR], object)
-    codes = reasons.astype(np.int64)
-    copies = (reasons == 0) & ~stays
-    codes[copies] = len(REASONS) + 1
-    codes[exact_copies(part, work)] = len(REASONS)
+    reasons = np.array(REASONS, object)[np.fromfile(work.file("reasons", part.name), np.uint8)]
+    reasons[fates == EXACT] = "exact_duplicate"
+    reasons[fates == NEAR] = "near_duplicate"
     columns = {
-        "reason": pa.array(names[codes], pa.string()),
+        "reason": pa.array(reasons, pa.string()),
         "cluster_id": pa.array(first_ids(labels, work), pa.string()),
         "cluster_size": sizes_of(labels, work).astype(np.int32),
         "split": pa.array(splits, pa.string()),
@@ -183,18 +176,10 @@ def write_decisions(task: Decide) -> Outcome:
     }
     path = decisions_path(task.out, part.language, part.source, part.path)
     with atomic_path(path) as temporary:
-        table = pa.table(columns).cast(DECISION_SCHEMA)
-        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
-    counted = Counter(names[codes][~stays].tolist())
-    return Outcome(
-        files=[path], counters=Counter(documents=int(stays.sum()), **{f"removed_{name}": n for name, n in counted.items()})
-    )
-
-
-def exact_copies(part: Part, work: Work) -> Array:
-    """Return the places in the part of documents that an earlier document equals."""
-    found = [read_sorted(path, part.first, part.first + part.rows) for path in work.files("exact-pairs")]
-    return np.concatenate([np.empty(0, np.uint32), *found]).astype(np.int64) - part.first
+        pq.write_table(pa.table(columns).cast(DECISION_SCHEMA), temporary, compression="zstd", write_page_checksum=True)
+    counters = Counter(f"removed_{reason}" for reason in reasons[~stays].tolist())
+    counters["documents"] = int(stays.sum())
+    return Outcome(files=[path], counters=counters)
 
 
 def first_ids(labels: Array, work: Work) -> list[str]:

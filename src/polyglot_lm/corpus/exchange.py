@@ -9,7 +9,7 @@ other half: one value a document in files of fixed-size records, looked up by th
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -53,14 +53,16 @@ def read_rows(paths: Iterable[Path], partition: int, partitions: int, dtype: np.
 def read_range(path: Path, partition: int, partitions: int, dtype: np.dtype[Any]) -> Array:
     with path.open("rb") as file:
         file.seek(partition * OFFSET.itemsize)
-        bounds = np.frombuffer(file.read(2 * OFFSET.itemsize), OFFSET)
-        if len(bounds) < 2:
-            raise CorruptFileError(path, "it is cut")
-        file.seek((partitions + 1) * OFFSET.itemsize + int(bounds[0]) * dtype.itemsize)
-        rows = np.frombuffer(file.read(int(bounds[1] - bounds[0]) * dtype.itemsize), dtype)
-    if len(rows) != bounds[1] - bounds[0]:
+        start, stop = np.frombuffer(read_exactly(file, path, 2 * OFFSET.itemsize), OFFSET).tolist()
+        file.seek((partitions + 1) * OFFSET.itemsize + start * dtype.itemsize)
+        return np.frombuffer(read_exactly(file, path, (stop - start) * dtype.itemsize), dtype)
+
+
+def read_exactly(file: BinaryIO, path: Path, num_bytes: int) -> bytes:
+    content = file.read(num_bytes)
+    if len(content) < num_bytes:
         raise CorruptFileError(path, "it is cut")
-    return rows
+    return content
 
 
 class Flat:

@@ -75,6 +75,9 @@ def ingest(
 
     Counts documents read, written, and unreadable, slices lost (see `pipeline.tasks`), and languages found.
     """
+    from polyglot_lm.corpus.kernels.ready import compile_kernels
+
+    compile_kernels(runtime.progress)
     read = files_of(str(source), reading.code, name=source_name) if isinstance(source, Path) else source
     make = functools.partial(Task, out=out, source=source_name, license=license, reading=reading)
     tasks = [make(number=number, reader=reader) for number, reader in enumerate(read.tasks())]

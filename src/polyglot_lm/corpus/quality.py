@@ -126,13 +126,19 @@ FEATURES: Mapping[str, Callable[[Columns], Floats]] = {  # what words are estima
     "katakana": lambda c: script(c, "Kana"),
     "thai": lambda c: script(c, "Thai"),
 }
-ESTIMATES = ("tokens", "alphabetic", "words")  # tokens: words and symbols; alphabetic: tokens with a letter; words: tokens but symbols
+ESTIMATES = (
+    "tokens",
+    "alphabetic",
+    "words",
+)  # tokens: words and symbols; alphabetic: tokens with a letter; words: tokens but symbols
 ESTIMATED = ("words", "word_length", "hashes", "ellipses", "alphabetic_words", "newlines")  # measures that need the weights
 
 
 def of(columns: Columns, name: str) -> Floats:
     if name not in columns:
-        raise KeyError(f"no column {name!r} among {', '.join(columns)}; quality rules need the columns of corpus.kernels.statistics")
+        raise KeyError(
+            f"no column {name!r} among {', '.join(columns)}; quality rules need the columns of corpus.kernels.statistics"
+        )
     return columns[name].astype(np.float64)
 
 
@@ -228,7 +234,9 @@ def thresholds_of(code: str) -> Thresholds:
     entry = language(code)
     path = THRESHOLDS / f"{code}.toml"
     if not path.exists():
-        raise UserError(f"language {code!r} has no thresholds; write {path.name} with `python benchmarks/corpus/calibrate.py {code}`")
+        raise UserError(
+            f"language {code!r} has no thresholds; write {path.name} with `python benchmarks/corpus/calibrate.py {code}`"
+        )
     return read_thresholds(path, entry)
 
 

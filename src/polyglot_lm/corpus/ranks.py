@@ -15,7 +15,7 @@ SLOTS = 1 << 16
 
 def slots(scores: Array) -> Array:
     """Return the counter of each score (float32, no NaN), in the order of the scores."""
-    bits = scores.astype(np.float32).view(np.uint32)
+    bits = (scores.astype(np.float32) + np.float32(0)).view(np.uint32)  # -0 becomes 0
     ordered = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
     return (ordered >> 16).astype(np.int64)
 

@@ -1,7 +1,7 @@
 """What became of the text: documents and corpora in, one JSON and one page out.
 
     report.json    all that the page shows, by language, source and reason
-    report.html    one file for people; see `page`
+    report.html    one file for people; see `report_page`
 
 Every number is counted again from the columns that lie on disk, never taken from what other steps say about themselves: of each
 part, what was read must be what was kept and what was removed, or the report fails. One task a part, and a part's counts are
@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from polyglot_lm.corpus.page import page
+from polyglot_lm.corpus.report_page import page
 from polyglot_lm.corpus.quality import MEASURES, RULES, Thresholds
 from polyglot_lm.corpus.split import domain_of
 from polyglot_lm.languages import languages as known_languages

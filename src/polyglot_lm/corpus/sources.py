@@ -2,7 +2,8 @@
 
 A source knows two things: its identity (what it holds, not where it lies) and how to list its tasks, each of which yields
 raw documents in a fixed order. Files are found by language: `<folder>/<code>/...`, `<folder>/<code>.<ending>` or
-`<folder>/<code>-....<ending>`, where the ending is one of `FORMATS`, with `.gz` or `.zst` after it if compressed.
+`<folder>/<code>-....<ending>`, where the ending is one of `FORMATS`, with `.gz` or `.zst` after it if compressed; the folder
+`mul` is read for every language, and identification sorts it.
 
 One task is one slice: about `slice_bytes` of a plain file, cut at a line's end (JSON lines) or a blank line (plain text), a
 range of row groups of a Parquet file, or a whole compressed file, which cannot be entered in the middle. Slices depend on
@@ -13,8 +14,10 @@ Paths that differ only in the language's code are the same path to us (`*` stand
 out alike get equal document ids, and fall to the same split.
 """
 
+import dataclasses
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -54,6 +57,7 @@ __all__ = ["FORMATS", "File", "Files", "RawDocument", "Reader", "Record", "Sourc
 
 COMPRESSIONS = (".gz", ".zst")
 FORMATS = (".jsonl", ".txt", ".parquet")
+EVERY_LANGUAGE = "mul"  # ISO 639-2 for several languages: a folder that is read for each
 SLICE_BYTES = 128_000_000
 MAX_DOCUMENT_BYTES = 64_000_000
 REMEMBERED_BYTES = 16_000_000  # smaller files are read again as fast as they are looked up
@@ -213,52 +217,61 @@ def files_of(
 
     Raises UserError when there is none, one cannot be opened, or the address needs a package that is not installed.
     """
-    text = str(address)
-    if "://" in text and not text.startswith("file://"):
-        found, given = remote_files(text, code), PurePosixPath(text).name
-    else:
-        folder = Path(text.removeprefix("file://")).expanduser()
-        found, given = local_files(folder, code), folder.resolve().name
+    found = find_files(address, lambda path: belongs(path, code))
     if not found:
         raise UserError(
             f"no file of language {code!r} in {address}; expected {code}/*.jsonl or {code}.jsonl "
             f"(also {', '.join(FORMATS[1:])}, {', '.join(COMPRESSIONS)})"
         )
-    return Files(name=name or given, files=found, slice_bytes=slice_bytes, max_document_bytes=max_document_bytes)
+    given = PurePosixPath(str(address)).name if is_remote(address) else local_folder(address).resolve().name
+    files = tuple(dataclasses.replace(file, path=without_code(file.path)) for file in found)
+    return Files(name=name or given, files=files, slice_bytes=slice_bytes, max_document_bytes=max_document_bytes)
 
 
-def local_files(folder: Path, code: str) -> tuple[File, ...]:
+def find_files(address: str | Path, wanted: Callable[[PurePosixPath], bool]) -> tuple[File, ...]:
+    """List the files below a folder or an address whose relative path is wanted, in the order of their paths."""
+    return remote_files(str(address), wanted) if is_remote(address) else local_files(local_folder(address), wanted)
+
+
+def is_remote(address: str | Path) -> bool:
+    return "://" in str(address) and not str(address).startswith("file://")
+
+
+def local_folder(address: str | Path) -> Path:
+    return Path(str(address).removeprefix("file://")).expanduser()
+
+
+def local_files(folder: Path, wanted: Callable[[PurePosixPath], bool]) -> tuple[File, ...]:
     if not folder.is_dir():
         raise UserError(f"source {str(folder)!r} is no folder; give 'chromium', an existing folder or hub:OWNER/NAME")
     paths = sorted(place.relative_to(folder) for place in folder.rglob("*") if place.is_file())
-    mine = [path for path in paths if belongs(PurePosixPath(path.as_posix()), code)]
+    mine = [path.as_posix() for path in paths if wanted(PurePosixPath(path.as_posix()))]
     for path in mine:
-        if not is_unicode(str(path)):
+        if not is_unicode(path):
             raise UserError(f"{str(folder / path)!r} has a name that is no UTF-8; rename it")
         if not os.access(folder / path, os.R_OK):
             raise UserError(f"{folder / path} cannot be read (permission denied); mend its permissions or take it out")
-    return tuple(local_file(folder / path, without_code(path.as_posix(), code)) for path in mine)
+    return tuple(local_file(folder / path, path) for path in mine)
 
 
-def remote_files(address: str, code: str) -> tuple[File, ...]:
+def remote_files(address: str, wanted: Callable[[PurePosixPath], bool]) -> tuple[File, ...]:
     system, root = file_system(address)
     try:
         listed: dict[str, dict[str, Any]] = system.find(root, detail=True)
     except Exception as error:  # every store's client has errors of its own
         raise UserError(f"{address} cannot be listed ({first_line(error)}); check its name, your rights and the network") from error
     prefix = root.rstrip("/") + "/"
-    files = []
-    for place, info in sorted(listed.items()):
-        path = place.removeprefix(prefix)
-        if belongs(PurePosixPath(path), code):
-            where = system.unstrip_protocol(place)
-            files.append(File(address=where, path=without_code(path, code), size=info["size"], stamp=remote_stamp(info)))
-    return tuple(files)
+    below = {place.removeprefix(prefix): (place, info) for place, info in sorted(listed.items())}
+    return tuple(
+        File(address=system.unstrip_protocol(place), path=path, size=info["size"], stamp=remote_stamp(info))
+        for path, (place, info) in below.items()
+        if wanted(PurePosixPath(path))
+    )
 
 
 def belongs(path: PurePosixPath, code: str) -> bool:
     first, is_file = path.parts[0], len(path.parts) == 1
-    mine = first.split(".")[0].split("-")[0] == code if is_file else first == code
+    mine = first.split(".")[0].split("-")[0] == code if is_file else first in (code, EVERY_LANGUAGE)
     return mine and not path.name.startswith(".") and file_format(path) in FORMATS
 
 
@@ -267,5 +280,6 @@ def file_format(path: PurePosixPath) -> str:
     return plain.suffix
 
 
-def without_code(path: str, code: str) -> str:
-    return "*" + path[len(code) :]
+def without_code(path: str) -> str:
+    """Put `*` in the place of the code that a path of ours begins with."""
+    return "*" + path[len(re.split(r"[-./]", path, maxsplit=1)[0]) :]

@@ -183,6 +183,10 @@ def num_digits_between(hit: str, *, least: int, most: int) -> bool:
     return least <= len(digits(hit)) <= most
 
 
+def no_ipv4(hit: str) -> bool:
+    return not re.fullmatch(r"\d{1,3}(?:\.\d{1,3}){3}", hit)
+
+
 def no_date(hit: str) -> bool:
     return not re.match(
         r"(?:19|20|25)\d\d(?:([-. ])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])|(?:0[1-9]|1[0-2])[0-3]\d)(?!\d)", hit
@@ -229,6 +233,7 @@ NAMED: dict[str, tuple[Strength, Check]] = {
     "mailbox": ("structure", mailbox),
     "no_span_of_years": ("shape", no_span_of_years),
     "no_date": ("shape", no_date),
+    "no_ipv4": ("shape", no_ipv4),
     "no_repeat": ("shape", no_repeat),
     "separated": ("shape", lambda hit: not hit.isalnum()),
     "no_barcode": ("shape", lambda hit: not barcode(hit)),

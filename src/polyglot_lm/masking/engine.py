@@ -163,7 +163,8 @@ def context(rule: Rule, before: str, after: str) -> tuple[str, str] | None:
     found = list(rule.words.finditer(before))
     if found:
         last = found[-1]
-        return last.group(), "beside" if len(before) - last.end() <= BESIDE else "near"
+        between = before[last.end() :]
+        return last.group(), "beside" if len(between) <= BESIDE and "\n\n" not in between else "near"
     following = rule.words.search(NUMBERS.sub("\0", after.lower())[: rule.after]) if after else None
     return (following.group(), "beside" if following.start() < BESIDE else "near") if following else None
 

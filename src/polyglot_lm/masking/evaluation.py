@@ -19,7 +19,7 @@ from polyglot_lm.masking.lookalikes import LOOKALIKES
 from polyglot_lm.masking.numbers import EVERYWHERE, MAKERS
 
 SENTENCES = Path(__file__).parent / "sentences"
-SETS = ("first", "second", "third")
+SETS = ("first", "second", "third", "fourth")
 Masker = Callable[[str, str], Sequence[tuple[int, int, str]]]
 DRESSED = frozenset(("rrn", "tell", "acc", "card"))
 OWN_DIGITS = {"kr": "０１２３４５６７８９", "cn": "０１２３４５６７８９", "jp": "０１２３４５６７８９", "th": "๐๑๒๓๔๕๖๗๘๙"}

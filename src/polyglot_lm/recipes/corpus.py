@@ -19,7 +19,7 @@ from polyglot_lm.corpus.report import Budget, Facts, corpus_report, known_countr
 from polyglot_lm.corpus.sources import files_of
 from polyglot_lm.corpus.split import Split
 from polyglot_lm.languages import Language, select
-from polyglot_lm.masking import KINDS, countries_with_rules
+from polyglot_lm.masking import KINDS, check_kinds, countries_with_rules
 from polyglot_lm.pipeline import Step, UserError
 from polyglot_lm.recipes.recipe import Recipe
 
@@ -154,7 +154,8 @@ def corpora_of(
     split: Split,
     mask_kinds: tuple[str, ...],
 ) -> dict[str, Step]:
-    """One deduplication step a group of languages, one corpus a language."""
+    """One deduplication step a group of languages, one corpus a language; raises UserError for an unknown kind of identifier."""
+    check_kinds(mask_kinds)
     groups: dict[str, list[str]] = {}
     for language in chosen:
         groups.setdefault(language.group, []).append(language.code)

@@ -10,7 +10,7 @@ from typing import Literal
 from polyglot_lm.corpus.chromium import CATALOGUE
 from polyglot_lm.corpus.split import Split
 from polyglot_lm.languages import Language, select
-from polyglot_lm.masking import KINDS, check_kinds
+from polyglot_lm.masking import KINDS
 from polyglot_lm.mixture import Uniform, plan_mixture
 from polyglot_lm.model.config import neox
 from polyglot_lm.pipeline import Step
@@ -45,7 +45,6 @@ def quickstart(
     from polyglot_lm.training.optim import OptimConfig
 
     chosen = select(languages)
-    check_kinds(mask_kinds)
     check_vocab_size(vocab_size)
     thresholds = {language.code: mild(language) for language in chosen}
     documents = documents_of(chosen, (source,), thresholds, source_megabytes)

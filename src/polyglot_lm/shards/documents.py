@@ -107,7 +107,8 @@ def read_columns(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]
     """Yield the columns of one part, at most `ROWS_PER_GROUP` rows at a time; raises CorruptFileError when it cannot be read."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            missing = [name for name in columns if name not in file.schema_arrow.names]
+            present = set(file.schema_arrow.names)
+            missing = [name for name in columns if name not in present]
             if missing:
                 raise CorruptFileError(path, f"no column {missing[0]!r}")
             yield from file.iter_batches(batch_size=ROWS_PER_GROUP, columns=list(columns))

@@ -1,18 +1,27 @@
 """A batch of texts as the kernels read it: one run of UTF-8 bytes and where each text begins.
 
 Arrow keeps strings in this very form, so a record batch of a Parquet file is read without a copy of its bytes (32-bit
-offsets are widened, 8 bytes a document). The bytes are never written to.
+offsets are widened, 8 bytes a document). The bytes are never written to, and are marked so: numba compiles a kernel once for
+arrays that may be written and once more for those that may not.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Offsets = np.ndarray[Any, np.dtype[np.int64]]
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+def read_only(array: np.ndarray[Any, np.dtype[Scalar]]) -> np.ndarray[Any, np.dtype[Scalar]]:
+    """Return a view of contiguous memory that may not be written: the one kind of input that kernels are compiled for."""
+    view = np.ascontiguousarray(array).view(np.ndarray)
+    view.flags.writeable = False
+    return view
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,8 @@ class TextBatch:
             raise ValueError(
                 f"data is {self.data.dtype}, offsets {self.offsets.dtype}; give uint8 and int64, one offset more than texts"
             )
+        object.__setattr__(self, "data", read_only(self.data))
+        object.__setattr__(self, "offsets", read_only(self.offsets))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -2,7 +2,7 @@
 
 In go the rows (band key, document number) of a partition, out come edges between documents; `Components` joins the edges of
 all partitions. Rows are scattered by leading bits into parts that fit the cache and grouped there by a small table: a row is
-written twice, and nothing is sorted that nobody else shares a key with. Memory is four arrays as long as the rows.
+written twice, and nothing is sorted that nobody else shares a key with. Memory is about 40 bytes a row, input included.
 
 A bucket of k documents has k²/2 pairs; instead each document is compared with the bucket's *leaders* (the first ones that were
 like none before, at most 64), so k documents cost at most 64 k comparisons. One unlike 64 leaders is left alone in that
@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from polyglot_lm.corpus.kernels import NUM_VALUES
+from polyglot_lm.corpus.kernels.batch import read_only
 from polyglot_lm.corpus.kernels.compiled import kernel
-from polyglot_lm.corpus.kernels.minhash import NUM_VALUES, Keys, Signatures
+from polyglot_lm.corpus.kernels.minhash import Keys, Signatures
 from polyglot_lm.corpus.kernels.units import mixed
 
 Numbers = np.ndarray[Any, np.dtype[np.integer[Any]]]  # uint32 or int64
@@ -46,7 +48,7 @@ def group(keys: Keys, documents: Numbers) -> Buckets:
         raise ValueError(f"there are {len(keys)} keys and {len(documents)} documents; give one document a key")
     bits = min(MAX_PART_BITS, max(1, math.ceil(math.log2(max(1, len(keys)) / ROWS_PER_PART + 1))))
     part_keys, part_documents = np.empty_like(keys), np.empty_like(documents)
-    starts = scatter(keys, documents, bits, part_keys, part_documents)
+    starts = scatter(read_only(keys), read_only(documents), bits, part_keys, part_documents)
     slots = np.empty(2 << math.ceil(math.log2(max(MIN_SLOTS, np.diff(starts).max()))), np.int32)
     grouped = np.empty_like(documents)
     bounds = np.empty(len(keys) // 2 + 1, np.int64)
@@ -71,7 +73,7 @@ def verified_edges(buckets: Buckets, signed: Signatures, min_agreement: float) -
     num_edges = len(buckets.documents) - (len(buckets.bounds) - 1)
     first, second = np.empty(num_edges, buckets.documents.dtype), np.empty(num_edges, buckets.documents.dtype)
     min_equal = math.ceil(min_agreement * NUM_VALUES - 1e-9)
-    found = verify(buckets.documents, buckets.bounds, signed, min_equal, first, second)
+    found = verify(buckets.documents, buckets.bounds, read_only(signed), min_equal, first, second)
     return Edges(first[:found].copy(), second[:found].copy())
 
 
@@ -84,7 +86,7 @@ class Components:
     def join(self, edges: Edges) -> None:
         if len(edges.first) and max(int(edges.first.max()), int(edges.second.max())) >= len(self.parents):
             raise ValueError(f"an edge names a document of {len(self.parents)} or above; count all documents before joining")
-        join_all(self.parents, edges.first, edges.second)
+        join_all(self.parents, read_only(edges.first), read_only(edges.second))
 
     def labels(self) -> Numbers:
         """Return each document's cluster: the smallest number in it."""

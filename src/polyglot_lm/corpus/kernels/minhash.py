@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from polyglot_lm.corpus.kernels import NUM_BANDS, NUM_VALUES
-from polyglot_lm.corpus.kernels.batch import TextBatch
+from polyglot_lm.corpus.kernels.batch import TextBatch, read_only
 from polyglot_lm.corpus.kernels.compiled import kernel
 from polyglot_lm.corpus.kernels.scripts import folds, kinds
 from polyglot_lm.corpus.kernels.units import HASH_FACTOR, HASH_SEED, MIX_FACTOR, SHIFT, mixed, read_folded
@@ -62,7 +62,7 @@ def signatures(batch: TextBatch, shingle_units: int) -> Signatures:
 def band_keys(signed: Signatures) -> Keys:
     """Return uint64 [texts, 20], each the hash of 6 values in a row and of the band's number."""
     keys = np.empty((len(signed), NUM_BANDS), np.uint64)
-    hash_bands(np.ascontiguousarray(signed), keys)
+    hash_bands(read_only(signed), keys)
     return keys
 
 
