@@ -26,8 +26,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from polyglot_lm.corpus.report_page import page
 from polyglot_lm.corpus.quality import MEASURES, RULES, Thresholds
+from polyglot_lm.corpus.report_page import page
 from polyglot_lm.corpus.split import domain_of
 from polyglot_lm.languages import languages as known_languages
 from polyglot_lm.masking import countries_with_rules, mask
@@ -122,6 +122,7 @@ def corpus_report(
     if budget.shares.keys() != languages.keys():
         raise UserError(f"the budget has shares of {', '.join(budget.shares)}; give one for each of {', '.join(languages)}")
     work = out / "work"
+    work.mkdir(parents=True, exist_ok=True)
     parts = [
         Part(code=code, source=source, documents=path, corpus=corpora[code], number=number, num_samples=num_samples, work=work)
         for code in languages
