@@ -9,7 +9,7 @@ Text that was removed was never masked, so it is masked here.
 import functools
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from polyglot_lm.corpus.build import build_corpus
+from polyglot_lm.corpus.deduplicate import EXACT, NEAR
 from polyglot_lm.corpus.quality import RULES, Bound, Thresholds
 from polyglot_lm.corpus.report import LATER_STORIES, excerpt, known_countries, value_of
 from polyglot_lm.pipeline import RECORD, CorruptFileError, UserError, read_json, read_record
 from polyglot_lm.shards import REASON, SCORE
 
+COPIES = (EXACT, NEAR)
 SHOWN_CHARS = 600
 FIRST_CHARS = 200  # of the document that stands for a cluster
 
@@ -178,16 +180,12 @@ def search(corpus: Corpus, wanted: Wanted) -> Iterator[Finding]:
 
 
 def with_first(finding: Finding, corpora: list[Corpus]) -> Finding:
-    """Add the document that stands for the finding's cluster, from any language of its group."""
-    key = finding.row["cluster_id"]
-    if key in (None, finding.row["id"]):
+    """Add the document that a copy was removed for, from any language of its group; parallel documents may share its id."""
+    if finding.reason not in COPIES:
         return finding
-    group = sorted(
-        (corpus for corpus in corpora if corpus.decisions == finding.corpus.decisions),
-        key=lambda corpus: corpus.code != finding.corpus.code,
-    )
-    first = next((found for corpus in group for found in search(corpus, Wanted(id=key))), None)
-    return Finding(corpus=finding.corpus, part=finding.part, row=finding.row, first=first)
+    group = [corpus for corpus in corpora if corpus.decisions == finding.corpus.decisions]
+    named = (found for corpus in group for found in search(corpus, Wanted(id=finding.row["cluster_id"])))
+    return replace(finding, first=next((found for found in named if found.reason not in COPIES), None))
 
 
 def lines_of(finding: Finding) -> Iterator[str]:
@@ -203,8 +201,10 @@ def lines_of(finding: Finding) -> Iterator[str]:
         beginning = " ".join(first.text(FIRST_CHARS).split())
         yield f"cluster   one of {row['cluster_size']}; the first is {first.row['id']} ({first.corpus.code}, {first.fate()}):"
         yield f"          {printable(beginning)}"
+    elif finding.reason in COPIES:
+        yield f"cluster   one of {row['cluster_size']}; the first, {row['cluster_id']}, lies in none of the corpora asked about"
     else:
-        stands = f"the first of {row['cluster_size']}" if (row["cluster_size"] or 1) > 1 else "of its own"
+        stands = f"the first of {row['cluster_size']}" if row["cluster_size"] > 1 else "of its own"
         yield f"cluster   {stands}"
     masked = finding.masked_spans()
     spans = "not masked: removed before" if masked is None else ", ".join(f"{n} {kind}" for kind, n in masked.items()) or "nothing"
