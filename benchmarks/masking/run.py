@@ -77,7 +77,7 @@ def build_environment() -> Path:
     python = VENV / "bin" / "python"
     built = VENV / "built"
     if not built.exists() or built.read_text(encoding="utf-8") != "\n".join(PACKAGES):
-        venv.create(VENV, with_pip=True)
+        venv.create(VENV, with_pip=True, clear=True, symlinks=True)
         print("installing the peers (some minutes the first time)", file=sys.stderr)
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PACKAGES], check=True, stderr=subprocess.DEVNULL)
         built.write_text("\n".join(PACKAGES), encoding="utf-8")

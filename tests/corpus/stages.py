@@ -65,14 +65,14 @@ def decided(out: Path, documents: Mapping[str, tuple[Path, ...]], workers: int =
 
 
 def built(out: Path, documents: tuple[Path, ...], decisions: Path, code: str = "ko", **changes: Any) -> dict[str, Any]:
-    arguments: dict[str, Any] = {"mask_countries": (), "mask_kinds": KINDS, **changes}
+    arguments: dict[str, Any] = {"mask_countries": (), "mask_kinds": KINDS, "contamination": None, "min_hits": 2, **changes}
     runtime = Runtime(root=out.parent, workers=arguments.pop("workers", 1))
     return dict(build_corpus(out, documents=documents, decisions=decisions, code=code, runtime=runtime, **arguments))
 
 
 def corpus(root: Path, rows: Sequence[str | Mapping[str, Any]], code: str = "ko", **changes: Any) -> tuple[Path, dict[str, Any]]:
     """Take texts through all three stages; return the corpus folder and what its last stage counted."""
-    masking = {name: changes.pop(name) for name in ("mask_countries", "mask_kinds") if name in changes}
+    masking = {name: changes.pop(name) for name in ("mask_countries", "mask_kinds", "contamination", "min_hits") if name in changes}
     write(root / "raw" / f"{code}.jsonl", rows)
     read_in(root / "documents", root / "raw", code)
     decided(root / "clusters", {code: (root / "documents",)}, **changes)

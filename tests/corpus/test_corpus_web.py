@@ -74,7 +74,7 @@ def test_the_text_of_wet_is_taken_as_it_is(tmp_path: Path) -> None:
     good, bad = (record(number, text, "conversion", "text/plain") for number, text in enumerate([TEXT.encode(), b"\xff\xfe"]))
     total, documents, broken = run(tmp_path, "a.warc.wet.gz", members(good, bad))
     assert [row["text"] for row in documents] == [TEXT]
-    assert (total["records"], total["documents"], total["unreadable"]) == (2, 1, 1)
+    assert (total["records"], total["documents"], total["documents_quarantined"]) == (2, 1, 1)
     assert broken[0]["reason"].startswith("no UTF-8")
     assert (broken[0]["origin"], broken[0]["position"]) == ("a.warc.wet.gz", 1)
 
@@ -172,7 +172,7 @@ def test_a_bad_record_costs_itself_alone(tmp_path: Path, name: str) -> None:
     assert [row["position"] for row in broken] == [2 * number + 1 for number in range(len(BAD_RECORDS))]
     for row, (_, reason) in zip(broken, BAD_RECORDS, strict=True):
         assert row["reason"].startswith(reason)
-    assert (total["records"], total["unreadable"]) == (len(content), len(BAD_RECORDS))
+    assert (total["records"], total["documents_quarantined"]) == (len(content), len(BAD_RECORDS))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -223,7 +223,7 @@ def test_a_page_that_takes_too_long_or_too_much_is_killed_alone(tmp_path: Path) 
     )
     assert [row["url"][-1] for row in documents] == ["0", "2"]
     assert broken[0]["reason"] == "extraction took over 0.2 s"
-    assert total["unreadable"] == 1
+    assert total["documents_quarantined"] == 1
 
 
 def test_workers_change_no_byte(tmp_path: Path) -> None:

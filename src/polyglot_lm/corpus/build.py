@@ -8,23 +8,26 @@
 The second and last time that the corpus reads its text. One task a part of the input; kept and removed add up to what was read.
 """
 
+import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from polyglot_lm.corpus.decontaminate import HIT_SCHEMA, Contamination
+from polyglot_lm.corpus.decontaminate import REASON as CONTAMINATED
 from polyglot_lm.corpus.deduplicate import DECISION_SCHEMA, decisions_path
 from polyglot_lm.masking import check_kinds, mask, report_key, span_records
 from polyglot_lm.pipeline import Counters, Outcome, Runtime, UserError, run_tasks, stage
 from polyglot_lm.shards import DOCUMENT_SCHEMA, REASON, SCORE, DocumentWriter, part_path, read_columns
 
 MASKED_SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "kind", "country", "rule", "hash")])
-CONTAMINATED = "contaminated"
 
 
 @stage(version=2, resumable=True)
@@ -36,17 +39,27 @@ def build_corpus(
     code: str,
     mask_countries: tuple[str, ...],
     mask_kinds: tuple[str, ...],
+    contamination: Path | None,
+    min_hits: int,
     runtime: Runtime = Runtime(),
 ) -> Counters:
     """Write the corpus of one language; `decisions` is the folder of the group that it was deduplicated in.
 
-    A language with nothing left makes an empty folder, which its first reader refuses. Raises UserError for an unknown kind.
+    `contamination` is an index of evaluation sets or None; a document with `min_hits` n-grams of one of its texts goes. A language with nothing left makes an empty folder, which its first reader refuses. Raises UserError for an unknown kind.
     """
     check_kinds(mask_kinds)
     masker = Masker(countries=mask_countries, kinds=mask_kinds, key=report_key(runtime.root))
     sources = [(part, source) for source, folder in enumerate(documents) for part in sorted(folder.glob("part-*.parquet"))]
     tasks = [
-        Task(number=number, documents=part, decisions=decisions_path(decisions, code, source, part), out=out, masker=masker)
+        Task(
+            number=number,
+            documents=part,
+            decisions=decisions_path(decisions, code, source, part),
+            out=out,
+            masker=masker,
+            contamination=contamination,
+            min_hits=min_hits,
+        )
         for number, (part, source) in enumerate(sources)
     ]
     total: Counter[str] = Counter()
@@ -75,6 +88,8 @@ class Task:
     decisions: Path
     out: Path
     masker: Masker
+    contamination: Path | None
+    min_hits: int
 
     @property
     def name(self) -> str:
@@ -84,28 +99,55 @@ class Task:
 def build_part(task: Task) -> Outcome:
     """Carry out one task; a function of its input alone, so a second attempt writes the same bytes."""
     schema = corpus_schema(task.documents)
-    files = [part_path(folder, task.number) for folder in (task.out, task.out / "removed", task.out / "masked")]
+    files = [part_path(folder, task.number) for folder in (task.out, *(task.out / name for name in ("removed", "masked", "hits")))]
     counters: Counter[str] = Counter()
-    read = [name for name in schema.names if name not in (*DECISION_SCHEMA.names, "pii_counts")]
     with (
         DocumentWriter(files[0], schema) as kept,
         DocumentWriter(files[1], schema.append(REASON)) as removed,
         DocumentWriter(files[2], MASKED_SCHEMA) as masked,
+        DocumentWriter(files[3], HIT_SCHEMA) as hits,
     ):
-        for documents, decided in zip(
-            read_columns(task.documents, read), read_columns(task.decisions, DECISION_SCHEMA.names), strict=True
-        ):
-            both = {
-                **columns_of(documents),
-                **columns_of(decided),
-                "pii_counts": pa.nulls(len(documents), schema.field("pii_counts").type),
-            }
-            table = pa.table(both).select([*schema.names, REASON.name]).cast(schema.append(REASON))
+        for table in decided(task, schema):
+            table = decontaminated(table, task, hits)
             refused = pc.is_valid(table[REASON.name])
             removed.write_table(table.filter(refused))
             kept.write_table(masked_table(table.filter(pc.invert(refused)).drop([REASON.name]), task.masker, masked, counters))
             count(table, counters)
     return Outcome(files=files, counters=counters)
+
+
+def decided(task: Task, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield the documents of a part with what was decided on them, `reason` last."""
+    read = [name for name in schema.names if name not in (*DECISION_SCHEMA.names, "pii_counts")]
+    decisions = read_columns(task.decisions, DECISION_SCHEMA.names)
+    for documents, fates in zip(read_columns(task.documents, read), decisions, strict=True):
+        unmasked = pa.nulls(len(documents), schema.field("pii_counts").type)
+        both = {**columns_of(documents), **columns_of(fates), "pii_counts": unmasked}
+        yield pa.table(both).select([*schema.names, REASON.name]).cast(schema.append(REASON))
+
+
+def decontaminated(table: pa.Table, task: Task, report: DocumentWriter) -> pa.Table:
+    """Give documents that stand in an evaluation set their reason, where they had none, and take their split."""
+    if task.contamination is None:
+        return table
+    from polyglot_lm.corpus.kernels.batch import TextBatch
+
+    stays = np.flatnonzero(pc.is_null(table[REASON.name]).to_numpy())
+    chosen = table.take(stays)
+    contamination = opened_index(task.contamination, task.min_hits)
+    found = contamination.hits(TextBatch.of(chosen["text"].combine_chunks()))
+    report.write_table(contamination.table(found, chosen["id"].to_pylist()))
+    if not len(found.contaminated):
+        return table
+    reasons, splits = table[REASON.name].to_pylist(), table["split"].to_pylist()
+    for place in stays[found.contaminated].tolist():
+        reasons[place], splits[place] = CONTAMINATED, None
+    return replaced(table, {REASON.name: reasons, "split": splits})
+
+
+@functools.lru_cache(maxsize=1)
+def opened_index(folder: Path, min_hits: int) -> Contamination:
+    return Contamination(folder, min_hits=min_hits)
 
 
 def corpus_schema(part: Path) -> pa.Schema:
@@ -120,16 +162,19 @@ def columns_of(batch: pa.RecordBatch) -> dict[str, pa.Array]:
 
 def masked_table(table: pa.Table, masker: Masker, report: DocumentWriter, counters: Counter[str]) -> pa.Table:
     """Mask the texts of a table and note what was masked."""
-    texts, pii, num_bytes = list[str](), list[list[tuple[str, int]]](), list[int]()
-    for key, text in zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True):
+    ids, texts, num_bytes = (table[name].to_pylist() for name in ("id", "text", "num_bytes"))
+    pii: list[list[tuple[str, int]]] = [[] for _ in texts]
+    for place, text in enumerate(texts):
         masked = mask(text, countries=masker.countries, kinds=masker.kinds)
+        if not masked.spans:
+            continue
         for record in span_records(text, masked.spans, masker.key):
-            report.write({"id": key, **record})
+            report.write({"id": ids[place], **record})
         counters.update({f"pii_{kind}": found for kind, found in masked.counts.items()})
-        texts.append(masked.text)
-        pii.append(list(masked.counts.items()))
-        num_bytes.append(len(masked.text.encode()))
-    return replaced(table, {"text": texts, "pii_counts": pii, "num_bytes": num_bytes})
+        texts[place], num_bytes[place], pii[place] = masked.text, len(masked.text.encode()), list(masked.counts.items())
+    if not any(pii):
+        return replaced(table, {"pii_counts": pii})
+    return replaced(table, {"pii_counts": pii, "text": texts, "num_bytes": num_bytes})
 
 
 def replaced(table: pa.Table, columns: dict[str, Sequence[Any]]) -> pa.Table:

@@ -23,7 +23,7 @@ from polyglot_lm.corpus.clean import document_id, exact_key, normalize
 from polyglot_lm.corpus.exchange import Array, signature_path
 from polyglot_lm.corpus.identify import Profile
 from polyglot_lm.corpus.sources import Files, RawDocument, Reader, Record, Source, Unreadable, files_of
-from polyglot_lm.pipeline import Counters, Manifest, Outcome, Runtime, atomic_path, run_tasks, stage
+from polyglot_lm.pipeline import Counters, Outcome, Runtime, atomic_path, counted, run_tasks, stage
 from polyglot_lm.shards import DOCUMENT_SCHEMA, QUARANTINE_SCHEMA, SCORE, DocumentWriter, part_path
 
 if TYPE_CHECKING:
@@ -83,10 +83,6 @@ def ingest(
     tasks = [make(number=number, reader=reader) for number, reader in enumerate(read.tasks())]
     manifests = run_tasks(runtime, out, ingest_part, tasks, label=f"documents {reading.code}", unit="slices")
     return dict(sorted(sum((counted(manifest) for manifest in manifests), Counter[str]()).items()))
-
-
-def counted(manifest: Manifest) -> Counter[str]:
-    return manifest.counters if manifest.lost is None else Counter(slices_lost=1)
 
 
 def ingest_part(task: Task) -> Outcome:

@@ -13,7 +13,7 @@ import functools
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -23,7 +23,7 @@ import pyarrow as pa
 from polyglot_lm.corpus.page import Extractor, PageError, check_installed
 from polyglot_lm.corpus.places import DamagedError, File, GzipMember, decompressed, first_line, opened, raw_blocks
 from polyglot_lm.corpus.sources import EVERY_LANGUAGE, content_of, find_files
-from polyglot_lm.pipeline import Counters, Runtime, UserError, stage
+from polyglot_lm.pipeline import Counters, Outcome, Runtime, UserError, counted, run_tasks, stage
 from polyglot_lm.shards import QUARANTINE_SCHEMA, DocumentWriter, part_path
 
 ENDINGS = (".warc", ".warc.gz", ".wet", ".wet.gz")
@@ -55,6 +55,10 @@ class WebTask:
     out: Path
     max_page_bytes: int
     max_page_seconds: float
+
+    @property
+    def name(self) -> str:
+        return part_path(self.out, self.number).stem
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ def web_files(address: str | Path) -> WebFiles:
     return WebFiles(name=PurePosixPath(str(address)).name, files=found)
 
 
-@stage(version=1)
+@stage(version=1, resumable=True)
 def extract_web(
     out: Path, *, files: WebFiles, max_page_bytes: int, max_page_seconds: float, runtime: Runtime = Runtime()
 ) -> Counters:
@@ -104,29 +108,26 @@ def extract_web(
     check_installed()
     make = functools.partial(WebTask, out=out, max_page_bytes=max_page_bytes, max_page_seconds=max_page_seconds)
     tasks = [make(number=number, file=file) for number, file in enumerate(files.files)]
-    total: Counter[str] = Counter()
-    with runtime.progress.task(f"pages {files.name}", total=len(tasks), unit="files") as progress:
-        for counters in runtime.map(extract_part, tasks):
-            total.update(counters)
-            progress.advance(1)
-    return dict(sorted(total.items()))
+    manifests = run_tasks(runtime, out, extract_part, tasks, label=f"pages {files.name}", unit="archives")
+    return dict(sorted(sum((counted(manifest) for manifest in manifests), Counter[str]()).items()))
 
 
-def extract_part(task: WebTask) -> Mapping[str, int]:
+def extract_part(task: WebTask) -> Outcome:
     """Carry out one task; a function of its input alone, so a second attempt writes the same bytes."""
     total: Counter[str] = Counter()
+    files = [part_path(task.out / folder, task.number) for folder in (EVERY_LANGUAGE, "quarantine")]
     held = 0
     with (
         Extractor(task.max_page_seconds) as extractor,
-        DocumentWriter(part_path(task.out / EVERY_LANGUAGE, task.number), WEB_SCHEMA) as kept,
-        DocumentWriter(part_path(task.out / "quarantine", task.number), QUARANTINE_SCHEMA) as quarantine,
+        DocumentWriter(files[0], WEB_SCHEMA) as kept,
+        DocumentWriter(files[1], QUARANTINE_SCHEMA) as quarantine,
     ):
         for position, record in enumerate(read_archive(task.file, task.max_page_bytes)):
             total["records"] += 1
             found = text_of(record, extractor) if isinstance(record, Page) else record
             if isinstance(found, Broken):
                 quarantine.write({"origin": task.file.path, "position": position, "reason": found.reason})
-                total["unreadable"] += 1
+                total["documents_quarantined"] += 1
             elif isinstance(found, Skipped):
                 total[f"skipped_{found.reason}"] += 1
             elif isinstance(record, Page):
@@ -137,7 +138,7 @@ def extract_part(task: WebTask) -> Mapping[str, int]:
                 if held > GROUP_BYTES:
                     kept.flush()
                     held = 0
-    return total
+    return Outcome(files=files, counters=total)
 
 
 def text_of(page: Page, extractor: Extractor) -> str | Broken | Skipped:

@@ -22,7 +22,7 @@ from polyglot_lm.pipeline import UserError
 
 WEIGHTS = {"beside": 8, "checksum": 6, "plan": 4, "structure": 3, "near": 3, "shape": 1}
 BESIDE = 4  # characters between a word and its number
-REFUSED_WITHIN = 12
+REFUSED_WITHIN = 20
 RAW_CONTEXT = 160
 MOST_NUMBERS = 3  # a word reaches past so many numbers
 NUMBERS = re.compile(r"<\|[a-z]+\|>|\d[\d.\-]{5,40}\d|^[a-z]{0,8}\|>|<\|[a-z]{0,8}\|?$|^>|<$")
@@ -136,7 +136,7 @@ def judge(text: str, window: Window, rule: Rule, start: int, end: int) -> Hit | 
     first, last = window.offsets[start], window.offsets[start + len(number) - 1] + 1
     passed: list[tuple[str, str]] = [(name, strength) for name, strength, check in rule.must if strength != "shape"]
     passed += [(name, strength) for name, strength, check in rule.may if check(number)]
-    before = near(text[max(0, first - RAW_CONTEXT) : first], rule.before)
+    before = near(text[max(0, first - RAW_CONTEXT) : first])
     word = context(rule, before, text[last : last + RAW_CONTEXT] if rule.after else "")
     if word:
         passed.append(word)
@@ -150,17 +150,17 @@ def judge(text: str, window: Window, rule: Rule, start: int, end: int) -> Hit | 
     return Hit(span=span, score=sum(WEIGHTS[strength] for _, strength in passed))
 
 
-def near(raw: str, limit: int) -> str:
-    """Return the last characters before a number, in small letters, every other number as one sign."""
+def near(raw: str) -> str:
+    """Return what stands before a number, in small letters, every other number as one sign, and of those the last few."""
     parts = NUMBERS.sub("\0", raw.lower()).split("\0")
-    return "\0".join(parts[-MOST_NUMBERS - 1 :])[-limit:]
+    return "\0".join(parts[-MOST_NUMBERS - 1 :])
 
 
 def context(rule: Rule, before: str, after: str) -> tuple[str, str] | None:
     """Return the word that speaks for the number and how close it is."""
     if rule.words is None:
         return None
-    found = list(rule.words.finditer(before))
+    found = list(rule.words.finditer(before, max(0, len(before) - rule.before)))  # not a slice, which would cut words
     if found:
         last = found[-1]
         between = before[last.end() :]
@@ -173,7 +173,7 @@ def refused(rule: Rule, before: str, word: tuple[str, str] | None) -> bool:
     """A word for something else stands closer before the number than the word for it."""
     if rule.refusal is None or (word and word[1] == "beside"):
         return False
-    return rule.refusal.search(before[-REFUSED_WITHIN - 8 :]) is not None
+    return rule.refusal.search(before, max(0, len(before) - REFUSED_WITHIN)) is not None
 
 
 def settle(hits: Iterator[Hit]) -> list[Span]:

@@ -30,9 +30,10 @@ FIELDS = frozenset(
 SEPARATOR = r"(?: ?[-.] ?| )"
 BEFORE_A_HIT = "[^0-9A-Za-z_+]"
 AFTER_A_HIT = r"(?:[^0-9A-Za-z_{0}]|[{0}][^0-9])"  # the signs with which a number goes on, when a digit follows them
-LEFT = (
-    r"(?<![0-9A-Za-z][-/])(?<![0-9a-f][/{0}])(?<![0-9][.:])(?<![A-Za-z]=)"
-    r"(?<![^0-9][0-9],)(?<![^0-9][0-9][0-9],)(?<![^0-9][0-9][0-9][0-9],)"  # 1,234-567-890: an amount goes on
+LEFT = (  # whatever blocks a number after another blocks that one too: else each round of masking would free only the next
+    r"(?:(?![0-9A-Za-z])|(?<![0-9A-Za-z]-)(?<![0-9]\.)(?<![0-9][A-Za-z]\.)(?<![0-9a-f][{0}]))"
+    r"(?<![A-Za-z]{{2}}[/=])"
+    r"(?:(?<![^0-9][0-9],)(?<![^0-9][0-9]{{2}},)(?<![^0-9][0-9]{{3}},)|(?![0-9]{{3}}[^0-9]))"  # 1,234-567-890: an amount goes on
 )
 RIGHT = re.compile(rb"(?<=[0-9]{4})|(?!,[0-9]{3}(?![0-9]))")
 
@@ -91,7 +92,7 @@ def read_rule(entry: Mapping[str, Any], country: str, file: Mapping[str, Any]) -
         country=country,
         kind=entry["kind"],
         source=source,
-        left=re.compile(entry.get("left", LEFT.format(goes_on.replace(r"\-\.", ""))).encode("ascii")),
+        left=re.compile(entry.get("left", LEFT.format(goes_on)).encode("ascii")),
         pattern=re2.compile(source, options()),
         must=tuple((name, *named(name)) for name in entry.get("must", ())),
         may=tuple((name, *named(name)) for name in entry.get("may", ())),

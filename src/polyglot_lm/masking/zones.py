@@ -20,7 +20,7 @@ import re2
 INVISIBLE = (
     r"\x{00AD}\x{034F}\x{061C}\x{180E}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2064}\x{2066}-\x{2069}\x{FE00}-\x{FE0F}\x{FEFF}"
 )
-SEPARATOR = rf"[ \t.\-()·/（）．－＋ー−～~\x{{00A0}}\x{{2000}}-\x{{200A}}\x{{2010}}-\x{{2015}}\x{{202F}}\x{{3000}}{INVISIBLE}]"
+SEPARATOR = rf"[ .\-()·/（）．－＋ー−～~\x{{00A0}}\x{{2000}}-\x{{200A}}\x{{2010}}-\x{{2015}}\x{{202F}}\x{{3000}}{INVISIBLE}]"
 HEX = "[0-9A-Fa-f]{1,4}"
 ZONES = re2.compile(
     rf"(?:\p{{Nd}}(?:{SEPARATOR}{{0,4}}\p{{Nd}}){{6,}})"
@@ -32,7 +32,7 @@ ZONES = re2.compile(
 MARGIN = 4  # what may stand before the first digit: a plus, a bracket, letters
 BEFORE, AFTER = 8, 14  # characters of margin: what bounds a number on the left, a tail of letters on the right
 SPACED_DASH = re.compile(r"(?<=[0-9)]) (-) (?=[0-9(])")
-SIGNS = {"−": "-", "ー": "-", "·": ".", "～": "~", "\t": " "}
+SIGNS = {"−": "-", "ー": "-", "·": ".", "～": "~"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +86,7 @@ def window(text: str, start: int, end: int) -> Window:
     """Normalise text[start:end] with its margins, and a line's end on both sides; a character that is dropped belongs to none."""
     begin = max(0, start - BEFORE)
     raw = text[begin : end + AFTER]
-    if raw.isascii() and " - " not in raw and "\t" not in raw:
+    if raw.isascii() and " - " not in raw:
         places: range | list[int] = range(begin - 1, begin + len(raw) + 2)
         plain = raw
     else:

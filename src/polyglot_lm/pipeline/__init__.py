@@ -8,7 +8,7 @@ from polyglot_lm.pipeline.record import RECORD, read_record
 from polyglot_lm.pipeline.run import name_results, run_steps
 from polyglot_lm.pipeline.runtime import CORES, Call, LocalRunner, Lost, Runner, Runtime
 from polyglot_lm.pipeline.steps import Counters, Stage, Step, in_order, stage
-from polyglot_lm.pipeline.tasks import MANIFESTS, Manifest, Outcome, read_manifests, run_tasks
+from polyglot_lm.pipeline.tasks import MANIFESTS, Manifest, Outcome, counted, read_manifests, run_tasks
 
 __all__ = [
     "CORES",
@@ -31,6 +31,7 @@ __all__ = [
     "UserError",
     "atomic_path",
     "atomic_text",
+    "counted",
     "in_order",
     "name_results",
     "plan",

@@ -99,6 +99,11 @@ def run_tasks(
     return [found[name] for name in named]
 
 
+def counted(manifest: Manifest) -> Counter[str]:
+    """Return what a task counted; a lost one counts as a slice of the input that is lost."""
+    return manifest.counters if manifest.lost is None else Counter(slices_lost=1)
+
+
 def accepted(manifest: Manifest, process: int) -> Manifest:
     if process != os.getpid():
         note_work(manifest.cpu_seconds, manifest.peak_bytes)

