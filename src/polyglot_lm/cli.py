@@ -204,9 +204,8 @@ def show_pilot(found: "Pilot", workers: int, price: float | None) -> None:
     moved = sum(step.moved_bytes for step in found.steps)
     hours = found.core_hours / workers + found.start_seconds / 3600
     print(f"\nsample     {found.fraction:.2%} of the text")
-    print(
-        f"core-hours {found.core_hours:,.3g} ± {found.error:.0%} (pieces differ), and {found.start_seconds:.0f} s to start a worker"
-    )
+    error = "" if found.error is None else f" ± {found.error:.0%} (pieces differ)"
+    print(f"core-hours {found.core_hours:,.3g}{error}, and {found.start_seconds:.0f} s to start a worker")
     print(f"wall hours {hours:,.3g} with {workers} workers always busy")
     print(f"moved      {moved / 1e9:,.2f} GB read and written")
     print(f"disk       {found.disk_bytes / 1e9:,.2f} GB, the largest temporary files included")

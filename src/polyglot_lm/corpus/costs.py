@@ -1,8 +1,8 @@
 """What the steps of a corpus took: CPU seconds, speed, memory, disk. Records and manifests in, one row a step out.
 
-These are measurements: they differ from run to run, so they are printed and stand in no file. The CPU time of tasks that ran in
-other processes is in their manifests, that of the rest in the step's record; where both saw the same tasks the larger is taken.
-The passes of deduplication leave no manifests, so theirs is complete only when the step ran with one worker.
+These are measurements: they differ from run to run, so they are printed and stand in no file of a stage. A step's record holds the
+CPU time and the memory of its tasks too, wherever they ran. A step that was cut and resumed shows what its last run took, or
+what its tasks took together, if that is more.
 """
 
 from dataclasses import dataclass

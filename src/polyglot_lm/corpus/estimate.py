@@ -8,7 +8,8 @@ piece, and what every further byte took, times the text of the whole.
 
 The text of the whole is known only after reading it all; here it is the size of the files times the text in a byte of them, found
 at the beginnings of up to `PROBES` slices. The error stated is that of a ratio estimate over the tasks of the pilot: how much
-pieces differ, not how wrong it is to believe that ten times the text takes ten times as long.
+pieces differ, not how wrong it is to believe that ten times the text takes ten times as long. The report is left out: it takes
+about a hundredth of the whole, most of it for samples, whose number does not grow with the text.
 """
 
 import dataclasses
@@ -23,7 +24,9 @@ from typing import Any
 from polyglot_lm.corpus.hub import HubDataset
 from polyglot_lm.corpus.places import opened
 from polyglot_lm.corpus.readers import RawDocument, Reader, Record, RowGroups, open_parquet, text_bytes
+from polyglot_lm.corpus.report import corpus_report
 from polyglot_lm.corpus.sources import Files
+from polyglot_lm.corpus.web import WebFiles
 from polyglot_lm.pipeline import Progress, Runtime, Step, UserError, in_order, read_manifests, read_record, run_steps
 from polyglot_lm.pipeline.record import metered
 
@@ -103,8 +106,10 @@ class Pilot:
         return sum(step.core_hours for step in self.steps)
 
     @property
-    def error(self) -> float:
-        """Relative error of the core-hours of all steps, as if independent."""
+    def error(self) -> float | None:
+        """Relative error of the core-hours of all steps, as if independent; None where no step had enough tasks to tell."""
+        if all(step.error is None for step in self.steps):
+            return None
         return math.sqrt(sum((step.core_hours * (step.error or 0)) ** 2 for step in self.steps)) / (self.core_hours or 1)
 
     @property
@@ -117,10 +122,16 @@ def run_pilot(targets: Sequence[Step], fraction: float, progress: Progress) -> P
     """Estimate the corpus steps that the targets need; raises UserError for a fraction out of (0, 1] or no such step."""
     if not 0 < fraction <= 1:
         raise UserError(f"the pilot's share is {fraction}; it must be above 0 and at most 1, such as 0.001")
-    wanted = [step for step in in_order(targets) if step.stage.reference.startswith(STAGES)]
+    stages = [step for step in in_order(targets) if step.stage.reference.startswith(STAGES)]
+    wanted = [step for step in stages if step.stage.reference != corpus_report.reference]
     if not wanted:
         raise UserError("the recipe has no step of a corpus, so there is nothing to estimate from a pilot")
-    sources = [value for step in wanted for value in step.arguments.values() if isinstance(value, Files | HubDataset)]
+    for step in wanted:
+        if any(isinstance(value, WebFiles) for value in step.arguments.values()):
+            raise UserError(
+                f"{step.name} reads web archives, of which a pilot takes no sample; run it first and give its folder as a source"
+            )
+    sources = [source for step in wanted if (source := source_of(step)) is not None]
     samples = {id(source): sample(source, fraction) for source in sources}
     warm, small = ({key: crumbs(found, size) for key, found in samples.items()} for size in CRUMB_BYTES)
     with TemporaryDirectory(prefix="polyglot-pilot-") as folder:
@@ -297,7 +308,8 @@ def scaled(
     places = [steps.index(each) for each in below]
     beneath = [samples[id(source_of(each))] for each in below]
     total = sum(each.total_bytes for each in beneath)
-    tasks = sum(each.num_slices for each in beneath) / max(1, sum(len(each.pieces) for each in beneath))
+    pieces = sum(len(each.pieces) for each in beneath)
+    tasks = sum(each.num_slices for each in beneath) / pieces if pieces else 1.0
     crumb, read = (sum(run[place].text_bytes for place in places) for run in (fixed, pilot))
     factor = (total - crumb) / (read - crumb) if read > crumb else 1.0  # of all that the pilot took and the crumbs did not
 

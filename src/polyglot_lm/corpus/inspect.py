@@ -18,13 +18,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from polyglot_lm.corpus.build import build_corpus
-from polyglot_lm.corpus.deduplicate import EXACT, NEAR
 from polyglot_lm.corpus.quality import RULES, Bound, Thresholds
 from polyglot_lm.corpus.report import LATER_STORIES, excerpt, known_countries, value_of
+from polyglot_lm.corpus.report_page import COPIES
+from polyglot_lm.corpus.split import domain_of
 from polyglot_lm.pipeline import RECORD, CorruptFileError, UserError, read_json, read_record
 from polyglot_lm.shards import REASON, SCORE
 
-COPIES = (EXACT, NEAR)
 SHOWN_CHARS = 600
 FIRST_CHARS = 200  # of the document that stands for a cluster
 
@@ -180,32 +180,27 @@ def search(corpus: Corpus, wanted: Wanted) -> Iterator[Finding]:
 
 
 def with_first(finding: Finding, corpora: list[Corpus]) -> Finding:
-    """Add the document that a copy was removed for, from any language of its group; parallel documents may share its id."""
-    if finding.reason not in COPIES:
+    """Add the first document of the finding's cluster, from any language of its group, where that is another.
+
+    Parallel documents share ids, so a copy may have the very id of the document that it was removed for.
+    """
+    key = finding.row["cluster_id"]
+    if finding.row["cluster_size"] == 1 or (key == finding.row["id"] and finding.reason not in COPIES):
         return finding
     group = [corpus for corpus in corpora if corpus.decisions == finding.corpus.decisions]
-    named = (found for corpus in group for found in search(corpus, Wanted(id=finding.row["cluster_id"])))
+    named = (found for corpus in group for found in search(corpus, Wanted(id=key)))
     return replace(finding, first=next((found for found in named if found.reason not in COPIES), None))
 
 
 def lines_of(finding: Finding) -> Iterator[str]:
     """Write a finding for the terminal."""
     row = finding.row
-    where = excerpt(row["url"] or "", known_countries(), SHOWN_CHARS)
+    where = domain_of(row["url"]) or excerpt(row["url"] or "", known_countries(), SHOWN_CHARS)  # a path may hold a number
     yield f"id        {row['id']}"
     yield f"from      {finding.corpus.code}, source {row['source']}{', ' * bool(where)}{printable(where)}"
     yield f"lies in   {finding.part}"
     yield f"fate      {finding.fate()}"
-    if finding.first is not None:
-        first = finding.first
-        beginning = " ".join(first.text(FIRST_CHARS).split())
-        yield f"cluster   one of {row['cluster_size']}; the first is {first.row['id']} ({first.corpus.code}, {first.fate()}):"
-        yield f"          {printable(beginning)}"
-    elif finding.reason in COPIES:
-        yield f"cluster   one of {row['cluster_size']}; the first, {row['cluster_id']}, lies in none of the corpora asked about"
-    else:
-        stands = f"the first of {row['cluster_size']}" if row["cluster_size"] > 1 else "of its own"
-        yield f"cluster   {stands}"
+    yield from cluster_lines(finding)
     masked = finding.masked_spans()
     spans = "not masked: removed before" if masked is None else ", ".join(f"{n} {kind}" for kind, n in masked.items()) or "nothing"
     yield f"masked    {spans}"
@@ -218,6 +213,17 @@ def lines_of(finding: Finding) -> Iterator[str]:
         yield f"    {name.removeprefix(SCORE):<26} {f'{value:.6g}' if isinstance(value, float) else value}"
     yield "text"
     yield from (f"    {line}" for line in printable(finding.text()).splitlines())
+
+
+def cluster_lines(finding: Finding) -> Iterator[str]:
+    size, first = finding.row["cluster_size"], finding.first
+    if first is not None:
+        yield f"cluster   one of {size}; the first is {first.row['id']} ({first.corpus.code}, {first.fate()}):"
+        yield f"          {printable(' '.join(first.text(FIRST_CHARS).split()))}"
+    elif finding.reason in COPIES:
+        yield f"cluster   one of {size}; the first, {finding.row['cluster_id']}, lies in none of the corpora asked about"
+    else:
+        yield f"cluster   {'its own' if size == 1 else f'the first of {size}'}"
 
 
 def printable(text: str) -> str:

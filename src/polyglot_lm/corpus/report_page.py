@@ -250,7 +250,7 @@ def clusters(rows: Mapping[str, Row]) -> str:
         f"<div><p>{name_of(row)}</p>{histogram(counts[code], sizes, max(most, 1), f'cluster sizes, {code}')}</div>"
         for code, row in rows.items()
     ]
-    story = "<p>Documents by the size of the cluster of copies that they belong to, on a logarithmic scale. The first stays.</p>"
+    story = "<p>Documents by the size of the cluster of copies that they belong to, on a logarithmic scale.</p>"
     return f'{story}<div class="charts">{"".join(charts)}</div>'
 
 
