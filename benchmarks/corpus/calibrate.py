@@ -3,34 +3,38 @@
     python benchmarks/corpus/calibrate.py [--megabytes 9] [--check] [CODE ...]
 
 datatrove judges the documents of the sample by words, we by units and symbols. On one half of the documents (a keyed hash chooses)
-    1. weights are fitted by which words, tokens and tokens with a letter are estimated from what we count (least squares, none negative);
-    2. each rule's bound is set where it removes as many documents as datatrove's rule does. Where datatrove's rule removes fewer than
-       FEW of them there is no quantile to hit: its bound is then multiplied by how far our highest values lie from its highest.
+    1. weights are fitted by which words, tokens and tokens with a letter are estimated from what we count;
+    2. each rule's bound is set where it removes as many documents as datatrove's rule does. Where that removes fewer than FEW of
+       them there is no quantile to hit: its bound is then multiplied by the ratio of our highest values to datatrove's, and
+       loosened until it removes no more than FEW.
 On the other half we ask how often a rule, and the rules together, decide as datatrove does. Both bounds, what each removes and the
-agreement go into the file. `--check` writes nothing.
+agreement go into the file. `--check` measures the files that are there and writes nothing.
 """
 
 import argparse
+import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xxhash
-from datatrove_oracle import SAMPLE_BYTES, SETTINGS, sample, verdicts
+from datatrove_oracle import PINS, SAMPLE_BYTES, SETTINGS, sample, verdicts
 
 from polyglot_lm.corpus import quality
 from polyglot_lm.corpus.kernels.batch import TextBatch
 from polyglot_lm.corpus.kernels.statistics import statistics
-from polyglot_lm.corpus.quality import ESTIMATED, ESTIMATES, FEATURES, MEASURES, THRESHOLDS, Bound, Columns, Floats, Thresholds
+from polyglot_lm.corpus.quality import ESTIMATES, FEATURES, MEASURES, THRESHOLDS, Bound, Columns, Floats, Thresholds
 from polyglot_lm.languages import language
+from polyglot_lm.pipeline import atomic_text
 
 SMALL = 20  # tokens: below, errors are not relative to a document's size
 ROUNDS = 12  # of reweighting; later ones change no decision
 FEW = 10  # documents: fewer removed say nothing about a quantile
 TAIL = 0.95  # "highest values" are those above this quantile
-ORACLE = {**{name: name for name in MEASURES}, "words": "num_words"}  # our measure -> datatrove's
+LONG = 200  # words: in shorter documents one token more or less moves a share by half a point
+ORACLE = {"words": "num_words"}  # our measure -> datatrove's, where they differ
 COMMON = {  # ours alone: no rule of datatrove's filters answers to them
     "num_visible": Bound(least=1),
     "num_chars": Bound(most=2_000_000),
@@ -38,10 +42,6 @@ COMMON = {  # ours alone: no rule of datatrove's filters answers to them
     "script_share": Bound(least=0.5),
     "signature_share": Bound(least=0.05),
     "language_confidence": Bound(least=0.5),
-}
-EXPLAIN = {
-    "num_chars": "longer documents are tables and dumps, and a statistic of their first 32,768 units says little",
-    "signature_share": "where the language has letters that tell it from its neighbours",
 }
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -166,70 +166,161 @@ def fails(values: Floats, bound: float, side: str) -> Mask:
 
 
 def choose(ours: Floats, theirs: Floats, bound: float, side: str) -> tuple[float, bool]:
-    """Return our bound for datatrove's, and whether it is scaled rather than set by the quantile."""
+    """Return our bound for datatrove's, and whether it is scaled rather than set by the quantile.
+
+    A scaled bound is loosened until it removes no more than FEW documents too.
+    """
     num_removed = int(fails(theirs, bound, side).sum())
-    if num_removed < FEW:
-        return bound * tail(ours, side) / max(1e-9, tail(theirs, side)), True
-    ordered = np.sort(ours) if side == "least" else np.sort(ours)[::-1]
-    last, first = ordered[num_removed - 1], ordered[min(num_removed, len(ordered) - 1)]
-    return float((last + first) / 2), False
+    if num_removed >= FEW:
+        return quantile(ours, num_removed, side), False
+    scaled = bound * tail(ours, side) / max(1e-9, tail(theirs, side))
+    loosest = min if side == "least" else max
+    return loosest(scaled, quantile(ours, FEW, side)), True
+
+
+def quantile(values: Floats, num_removed: int, side: str) -> float:
+    """Return the bound beyond which that many values lie; fewer where values are equal."""
+    ordered = np.sort(values) if side == "least" else np.sort(values)[::-1]
+    return float((ordered[num_removed - 1] + ordered[min(num_removed, len(ordered) - 1)]) / 2)
 
 
 def tail(values: Floats, side: str) -> float:
     return float(np.quantile(values, 1 - TAIL if side == "least" else TAIL)) or float(values.mean())
 
 
-def calibrate(drawn: Sample) -> tuple[Thresholds, list[Outcome], dict[str, float]]:
-    """Return thresholds with datatrove's rules alone, what became of each, and agreement of the whole decision."""
+def calibrate(drawn: Sample) -> tuple[Thresholds, list[Outcome]]:
+    """Return thresholds with datatrove's rules alone, and what became of each side of each rule."""
     entry = language(drawn.code)
     start = Thresholds(
-        code=entry.code, scripts=entry.scripts, signature=entry.signature, bounds={}, weights=fit_weights(drawn),
+        code=entry.code,
+        scripts=entry.scripts,
+        signature=entry.signature,
+        bounds={},
+        weights=fit_weights(drawn),
         stop_words=tuple(SETTINGS[drawn.code]["stop_words"]),
     )
-    outcomes = []
-    for measure, theirs in datatrove_bounds(drawn.code).items():
-        ours = MEASURES[measure](drawn.columns, start)
-        outcomes += [
-            judge(drawn, measure, side, ours, getattr(theirs, side)) for side in ("least", "most") if getattr(theirs, side) is not None
-        ]
+    outcomes = [
+        judge(drawn, measure, side, MEASURES[measure](drawn.columns, start), getattr(theirs, side))
+        for measure, theirs in datatrove_bounds(drawn.code).items()
+        for side in ("least", "most")
+        if getattr(theirs, side) is not None
+    ]
     bounds = {
         name: Bound(**{each.side: each.bound for each in outcomes if each.measure == name}) for name in datatrove_bounds(drawn.code)
     }
-    fitted = Thresholds(
-        code=entry.code, scripts=entry.scripts, signature=entry.signature, bounds=bounds, weights=start.weights, stop_words=start.stop_words
-    )
-    return fitted, outcomes, together(drawn, fitted)
+    return dataclasses.replace(start, bounds=bounds), outcomes
 
 
 def judge(drawn: Sample, measure: str, side: str, ours: Floats, theirs: float) -> Outcome:
-    values, fit = drawn.values[ORACLE[measure]], drawn.fit
+    values, fit = drawn.values[ORACLE.get(measure, measure)], drawn.fit
     bound, scaled = choose(ours[fit], values[fit], theirs, side)
     bound = float(f"{bound:.4g}")
     mine, other = fails(ours, bound, side)[~fit], fails(values, theirs, side)[~fit]
     return Outcome(
-        measure=measure, side=side, bound=bound, datatrove=theirs, scaled=scaled,
-        removes=float(mine.mean()), datatrove_removes=float(other.mean()), agreement=float((mine == other).mean()),
+        measure=measure,
+        side=side,
+        bound=bound,
+        datatrove=theirs,
+        removes=float(mine.mean()),
+        datatrove_removes=float(other.mean()),
+        agreement=float((mine == other).mean()),
+        scaled=scaled,
     )
 
 
 def together(drawn: Sample, thresholds: Thresholds) -> dict[str, float]:
+    """Compare the whole decision on the half that nothing was fitted to; `agreement_long` is of documents of LONG words or more."""
     ours = quality.decide(drawn.columns, thresholds) != quality.KEPT
     test = ~drawn.fit
+    same, long = (ours == drawn.removed)[test], drawn.values["num_words"][test] >= LONG
     return {
         "documents": int(test.sum()),
         "removes": float(ours[test].mean()),
         "datatrove_removes": float(drawn.removed[test].mean()),
-        "agreement": float((ours == drawn.removed)[test].mean()),
+        "agreement": float(same.mean()),
+        "agreement_long": float(same[long].mean()),
     }
 
 
+def shipped(code: str) -> Thresholds:
+    """Return the language's thresholds as they are shipped, rules that datatrove has alone."""
+    whole = quality.thresholds_of(code)
+    return dataclasses.replace(whole, bounds={name: bound for name, bound in whole.bounds.items() if name not in COMMON})
+
+
+def measure(codes: Sequence[str] = tuple(SETTINGS), num_bytes: int = SAMPLE_BYTES) -> dict[str, float]:
+    """Compare shipped thresholds with datatrove: `datatrove_agreement_<code>`, and the least of them, `datatrove_agreement_min`."""
+    found = {code: together(read(code, num_bytes), shipped(code))["agreement"] for code in codes}
+    return {
+        "datatrove_agreement_min": min(found.values()),
+        **{f"datatrove_agreement_{code}": share for code, share in found.items()},
+    }
+
+
+def as_toml(thresholds: Thresholds, outcomes: Sequence[Outcome], whole: Mapping[str, float], megabytes: float) -> str:
+    """Write thresholds as the file `corpus.quality` reads, measurements beside each bound."""
+    code = thresholds.code
+    lines = [
+        f"# Quality thresholds of {language(code).english_name}; written by `python benchmarks/corpus/calibrate.py {code}`.",
+        "# least, most     our bounds: a document outside is removed. Take a bound out and the rule is off.",
+        "# oracle          datatrove's bound (FineWeb2's) and, on the documents no bound was fitted to, the share that ours and",
+        "#                 datatrove's remove and how often they decide alike; scaled: too few removed there to hit a quantile.",
+        "# weights         what each count adds to the words, tokens and tokens with a letter that a segmenter would find",
+        "",
+        f"stop_words = {json.dumps(list(thresholds.stop_words), ensure_ascii=False)}",
+        "",
+        f"[oracle]  # the whole decision; {megabytes:g} MB of text, half of it fitted to; long: {LONG} words or more",
+        f'with = "{PINS[0]}, FineWeb2"',
+        *(f"{name} = {round(value, 4):g}" for name, value in whole.items()),
+    ]
+    for name, weights in thresholds.weights.items():
+        lines += ["", f"[weights.{name}]", *(f"{feature} = {weight:g}" for feature, weight in weights.items())]
+    for name, bound in COMMON.items():
+        lines += ["", f"[rules.{name}]", *(f"{side} = {value:g}" for side, value in sides(bound))]
+    for name, bound in thresholds.bounds.items():
+        lines += ["", f"[rules.{name}]", *(f"{side} = {value:g}" for side, value in sides(bound))]
+        lines += [f"oracle.{each.side} = {beside(each)}" for each in outcomes if each.measure == name]
+    return "\n".join(lines) + "\n"
+
+
+def sides(bound: Bound) -> list[tuple[str, float]]:
+    return [(side, getattr(bound, side)) for side in ("least", "most") if getattr(bound, side) is not None]
+
+
+def beside(outcome: Outcome) -> str:
+    shares = f"removes = [{outcome.removes:.4f}, {outcome.datatrove_removes:.4f}], agreement = {outcome.agreement:.4f}"
+    return f"{{ bound = {outcome.datatrove:g}, {shares}{', scaled = true' if outcome.scaled else ''} }}"
+
+
+def print_table(code: str, outcomes: Sequence[Outcome], whole: Mapping[str, float]) -> None:
+    print(f"\n{code}  {'rule':28}{'ours':>10}{'datatrove':>11}{'removes':>10}{'datatrove':>11}{'agreement':>11}")
+    for each in outcomes:
+        bounds = f"{each.bound:10.4g}{each.datatrove:11.4g}"
+        shares = f"{each.removes:10.1%}{each.datatrove_removes:11.1%}{each.agreement:11.1%}"
+        print(f"    {each.measure + ' ' + each.side:28}{bounds}{shares}{'  scaled' if each.scaled else ''}")
+    shares = f"{whole['removes']:10.1%}{whole['datatrove_removes']:11.1%}{whole['agreement']:11.1%}"
+    print(f"    {'all rules':28}{'':21}{shares}  (long documents {whole['agreement_long']:.1%})", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("codes", nargs="*", default=list(SETTINGS))
+    parser.add_argument("--megabytes", type=float, default=SAMPLE_BYTES / 1e6)
+    parser.add_argument("--check", action="store_true", help="measure the thresholds as shipped, write nothing")
+    options = parser.parse_args()
+    num_bytes = int(options.megabytes * 1e6)
+    if options.check:
+        for name, share in measure(options.codes, num_bytes).items():
+            print(f"{name:28}{share:8.1%}")
+        return
+    for code in options.codes:
+        drawn = read(code, num_bytes)
+        fitted, outcomes = calibrate(drawn)
+        whole = together(drawn, fitted)
+        print_table(code, outcomes, whole)
+        with atomic_text(THRESHOLDS / f"{code}.toml") as file:
+            file.write(as_toml(fitted, outcomes, whole, options.megabytes))
+
+
 if __name__ == "__main__":
-    import sys
-    for code in sys.argv[1:]:
-        d=read(code,SAMPLE_BYTES); f,out,tog=calibrate(d)
-        print(code,tog); print(f.weights)
-        for x in out: print("  ",x.measure,x.side,"ours",x.bound,"dt",x.datatrove,"scaled" if x.scaled else "",f"removes {x.removes:.3f}/{x.datatrove_removes:.3f} agree {x.agreement:.4f}")
-        ours=quality.decide(d.columns,f); t=~d.fit
-        import collections
-        fp=collections.Counter(quality.REASONS[c] for c in ours[t&~d.removed] if c)
-        print("   we remove, they keep",fp.most_common(8))
+    main()

@@ -1,11 +1,11 @@
 """datatrove 0.10.1 as the oracle of our quality rules: the same documents, FineWeb2's bounds, every statistic and verdict kept.
 
-    python benchmarks/corpus/datatrove_oracle.py [--megabytes 4] [--speed-megabytes 0.3] [CODE ...]
+    python benchmarks/corpus/datatrove_oracle.py [--megabytes 9] [--speed-megabytes 0.3] [CODE ...]
 
-datatrove lives in an environment of its own, made here by pip on first use (PINS); it is never a dependency of ours. Documents come
-from the shared text (see `shared_text`), normalised as the corpus normalises; a keyed hash spreads them over a language's
-sources, whole, equal bytes from each source as far as it has them. Verdicts take about 6 CPU seconds a megabyte, so they are kept in
-a cache outside the repository, under a name that hashes documents and settings.
+datatrove lives in an environment of its own, made here by pip on first use (PINS); it is never a dependency of ours. Documents
+come from the shared text (see `shared_text`), normalised as the corpus normalises; a keyed hash spreads them over a language's
+sources, whole, equal bytes from each source as far as it has them. Verdicts take about 8 CPU seconds a megabyte, so they are
+kept in a cache outside the repository (POLYGLOT_BENCH_CACHE), under a name that hashes documents and settings.
 Last comes datatrove's own speed over the same steps: the denominator of our ratio, in MB of UTF-8 per CPU second.
 """
 

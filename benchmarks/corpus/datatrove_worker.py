@@ -6,8 +6,8 @@
 `filters` writes, for each document, the reason each of the three filters gives (null = keep) and the value of every statistic they
 judge by. datatrove's filters tell no values, so these are computed here from datatrove's own words and counting functions, and
 a document whose values and verdicts disagree stops the run: the values are then not those the filters saw.
-`pipeline` times datatrove's steps as its executors run them (filters, FTFY, signatures, buckets, clusters, filter by cluster, PII; one
-process, tokenizers loaded beforehand) and writes CPU seconds by step.
+`pipeline` times datatrove's steps (filters, FTFY, signatures, buckets, clusters, filter by cluster, PII; one process, tokenizers
+loaded beforehand, no reading and no writing of text) and writes CPU seconds by step.
 """
 
 import json

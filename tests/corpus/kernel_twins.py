@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 
 from polyglot_lm.corpus.kernels.scripts import ENDS_SENTENCE, OTHER_UNSPACED, SCRIPT_RANGES, kinds
+from polyglot_lm.corpus.kernels.tokens import LETTERS_PER_WORD, OTHER_LETTERS_PER_WORD
+from polyglot_lm.corpus.kernels.units import HASH_FACTOR, MIX_FACTOR
 
 UNSPACED = [*(SCRIPT_RANGES[name] for name in ("Hira", "Kana", "Hani", "Thai")), OTHER_UNSPACED]
 # Small on purpose: what is drawn often repeats. Each script, marks, digits of two kinds, every sort of punctuation and space.
@@ -46,6 +48,62 @@ def units(text: str) -> list[str]:
             found += [word] * bool(word) + [character] * unspaced(character)
             word = ""
     return found
+
+
+def in_word(character: str) -> bool:
+    return is_letter(character) or unicodedata.category(character)[0] == "N"
+
+
+def cut_between(before: str, character: str) -> bool:
+    """Say whether a run of a script without spaces is cut before this character."""
+    value = (ord(before) << 32 | ord(character)) * int(HASH_FACTOR) % 2**64
+    value = (value ^ value >> 32) * int(MIX_FACTOR) % 2**64
+    letters = next(
+        (n for name, n in LETTERS_PER_WORD.items() if any(low <= ord(character) <= high for low, high in SCRIPT_RANGES[name])),
+        OTHER_LETTERS_PER_WORD,
+    )
+    return (value ^ value >> 32) >> 32 < int(2**32 / letters)
+
+
+def tokens(text: str) -> list[str]:
+    """Return words, pieces of runs without spaces, and symbols, a run of one symbol once."""
+    found, word, base, before = [], "", "", ""
+    for character in f"{text} ":
+        if is_plain_mark(character):
+            word += character if word else ""
+            before = character
+            continue
+        together = in_word(character) and bool(word) and unspaced(base) == unspaced(character)
+        if not together or (unspaced(character) and cut_between(before, character)):
+            found += [word] * bool(word)
+            word = ""
+        if in_word(character):
+            word += character
+        elif visible(character) and character != base:
+            found.append(character)
+        base = before = character
+    return found
+
+
+def token_counts(text: str) -> dict[str, float]:
+    bare = "".join(c for c in text if not is_plain_mark(c))
+    spaced = [token for token in tokens(text) if in_word(token[0]) and not unspaced(token[0])]
+    pieces = "".join(" " if unspaced(c) else c for c in bare).split()
+    around: Counter[str] = Counter()
+    for before, symbol, after in zip(f" {bare}", bare, f"{bare} "[1:], strict=False):
+        if visible(symbol) and not in_word(symbol):
+            sides = ("alone", "before", "after", "between")
+            around["repeated" if before == symbol else sides[2 * in_word(before) + in_word(after)]] += 1
+    with_letters = [piece for piece in pieces if alphabetic(piece)]
+    with_digits = [piece for piece in pieces if not alphabetic(piece) and any(map(in_word, piece))]
+    return {
+        "spaced_words": sum(map(alphabetic, spaced)),
+        "spaced_numbers": len(spaced) - sum(map(alphabetic, spaced)),
+        **{f"symbols_{side}": around[side] for side in ("between", "after", "before", "alone", "repeated")},
+        "pieces_with_letters": len(with_letters),
+        "pieces_with_digits": len(with_digits),
+        "pieces_of_symbols": len(pieces) - len(with_letters) - len(with_digits),
+    }
 
 
 def folded(text: str) -> list[str]:
@@ -127,13 +185,14 @@ def script_letters(text: str, ranges: Sequence[tuple[int, int]]) -> int:
 def statistics(text: str) -> dict[str, float]:
     """Return the columns of one text but `stop_words`, which has a test of its own."""
     parts = units(text)
-    tokens = len(parts) + symbols(text)
+    num_tokens = len(parts) + symbols(text)
     seen = sum(map(visible, text))
     letters = sum(unicodedata.category(c)[0] in "LM" or c == "〇" for c in text)
     digits = sum(unicodedata.category(c)[0] == "N" and c != "〇" for c in text)
     scripts = {f"script_{name}": script_letters(text, ranges) for name, ranges in SCRIPT_RANGES.items()}
     scripts["script_other"] = letters - sum(map(is_plain_mark, text)) - sum(scripts.values())
     counted: dict[str, float] = {
+        **token_counts(text),
         "num_chars": len(text),
         "num_visible": seen,
         "num_letters": letters,
@@ -145,11 +204,12 @@ def statistics(text: str) -> dict[str, float]:
         "letter_share": share(letters, seen),
         "digit_share": share(digits, seen),
         "mean_unit_chars": share(sum(map(len, parts)), len(parts)),
-        "hash_ratio": share(text.count("#"), tokens),
-        "ellipsis_ratio": share(text.count("...") + text.count("…"), tokens),
-        "alphabetic_ratio": share(sum(map(alphabetic, parts)), tokens),
-        "newline_ratio": share(text.count("\n"), tokens),
+        "hash_ratio": share(text.count("#"), num_tokens),
+        "ellipsis_ratio": share(text.count("...") + text.count("…"), num_tokens),
+        "alphabetic_ratio": share(sum(map(alphabetic, parts)), num_tokens),
+        "newline_ratio": share(text.count("\n"), num_tokens),
     }
-    tops = {f"top_{gram}_gram": share(top_gram(parts, gram), len(text)) for gram in range(2, 5)}
-    again = {f"dup_{gram}_gram": share(duplicate_gram(parts, gram), len(text)) for gram in range(5, 11)}
+    said = tokens(text)
+    tops = {f"top_{gram}_gram": share(top_gram(said, gram), len(text)) for gram in range(2, 5)}
+    again = {f"dup_{gram}_gram": share(duplicate_gram(said, gram), len(text)) for gram in range(5, 11)}
     return {**counted, **{name: share(count, letters) for name, count in scripts.items()}, **line_shares(text), **tops, **again}

@@ -35,6 +35,13 @@ def test_another_seed_changes_the_mixture_and_what_follows() -> None:
     assert changed("seed=2") == AFTER_TRAINING | {"mixture"}
 
 
+def test_what_is_masked_is_a_decision_of_the_recipe() -> None:
+    assert {"corpus/ko", "corpus/en", "training"} <= changed("mask_kinds=tell,rrn")
+    assert not [name for name in changed("mask_kinds=tell,rrn") if name.startswith(("documents/", "source/"))]
+    with pytest.raises(UserError, match="unknown kind of identifier 'name'"):
+        addresses("mask_kinds=name")
+
+
 def test_fewer_languages_keep_the_corpora_of_a_folder(tmp_path: Path) -> None:
     for code in ("ko", "en"):
         (tmp_path / f"{code}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in tiny_texts(code, 3)))

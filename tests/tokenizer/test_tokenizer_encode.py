@@ -154,3 +154,14 @@ def test_a_damaged_corpus_is_named(tmp_path: Path, folder: Path) -> None:
     (corpus / "part-00000.parquet").write_bytes(b"PAR1 and nothing else")
     with pytest.raises(CorruptFileError, match=r"part-00000\.parquet is damaged"):
         encode_corpus(tmp_path, corpus=corpus, tokenizer=folder, language="en", source="tiny", byte_premium=1.0)
+
+
+def test_the_telephone_token_of_polyglot_ko_stands_for_ours(folder: Path, tmp_path: Path) -> None:
+    file = (folder / TOKENIZER_FILE).read_text(encoding="utf-8")
+    (tmp_path / TOKENIZER_FILE).write_text(file.replace("<|tell|>", "<|tel|>"), encoding="utf-8")
+    theirs, ours = Tokenizer(tmp_path), Tokenizer(folder)
+    text = "전화 <|tell|> 로"
+    ids = theirs.encode(text, parse_special=True)
+    assert ids == ours.encode(text, parse_special=True)
+    assert theirs.library.token_to_id("<|tel|>") in ids
+    assert theirs.decode_bytes(theirs.encode(text, parse_special=False)) == text.encode()

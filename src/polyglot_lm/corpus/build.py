@@ -45,7 +45,8 @@ def build_corpus(
 ) -> Counters:
     """Write the corpus of one language; `decisions` is the folder of the group that it was deduplicated in.
 
-    `contamination` is an index of evaluation sets or None; a document with `min_hits` n-grams of one of its texts goes. A language with nothing left makes an empty folder, which its first reader refuses. Raises UserError for an unknown kind.
+    `contamination` is an index of evaluation sets or None; a document with `min_hits` n-grams of one of its texts goes. A
+    language with nothing left makes an empty folder, which its first reader refuses. Raises UserError for an unknown kind.
     """
     check_kinds(mask_kinds)
     masker = Masker(countries=mask_countries, kinds=mask_kinds, key=report_key(runtime.root))
@@ -119,11 +120,17 @@ def build_part(task: Task) -> Outcome:
 def decided(task: Task, schema: pa.Schema) -> Iterator[pa.Table]:
     """Yield the documents of a part with what was decided on them, `reason` last."""
     read = [name for name in schema.names if name not in (*DECISION_SCHEMA.names, "pii_counts")]
-    decisions = read_columns(task.decisions, DECISION_SCHEMA.names)
-    for documents, fates in zip(read_columns(task.documents, read), decisions, strict=True):
+    decisions, done = read_decisions(task.decisions), 0
+    for documents in read_columns(task.documents, read):
+        fates = decisions.slice(done, len(documents)).combine_chunks()
+        done += len(documents)
         unmasked = pa.nulls(len(documents), schema.field("pii_counts").type)
         both = {**columns_of(documents), **columns_of(fates), "pii_counts": unmasked}
         yield pa.table(both).select([*schema.names, REASON.name]).cast(schema.append(REASON))
+
+
+def read_decisions(path: Path) -> pa.Table:
+    return pa.Table.from_batches(read_columns(path, DECISION_SCHEMA.names), DECISION_SCHEMA)
 
 
 def decontaminated(table: pa.Table, task: Task, report: DocumentWriter) -> pa.Table:
@@ -156,7 +163,7 @@ def corpus_schema(part: Path) -> pa.Schema:
     return pa.schema([*DOCUMENT_SCHEMA, *(field for field in found if field.name.startswith(SCORE))])
 
 
-def columns_of(batch: pa.RecordBatch) -> dict[str, pa.Array]:
+def columns_of(batch: pa.RecordBatch | pa.Table) -> dict[str, pa.Array]:
     return dict(zip(batch.schema.names, batch.columns, strict=True))
 
 

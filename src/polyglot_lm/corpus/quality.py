@@ -1,13 +1,13 @@
 """Which documents are refused, and why: score columns and a language's thresholds in, one code of a reason a document out.
 
-There is one kind of rule: a measure with a least or a greatest value. All rules look at columns that ingest wrote, never at text, so
-changed thresholds cost seconds. `RULES` lists them, cheap and telling ones first; the first that fails names the reason, and a
-rule without a bound is off. A value that is missing (NaN) fails no rule.
+There is one kind of rule: a measure with a least or a greatest value. All rules look at columns that ingest wrote, never at
+text, so changed thresholds cost seconds. `RULES` lists them, cheap and telling ones first; the first that fails names the
+reason, and a rule without a bound is off. A value that is missing (NaN) fails no rule.
 
-Bounds are data: `thresholds/<code>.toml`, calibrated so that our rules remove what datatrove's filters remove under FineWeb2's bounds
-(benchmarks/corpus/calibrate.py writes the files; each rule has both bounds and the agreement measured). Those bounds are about
-*words* of segmenters that read 0.06 to 0.35 MB/s. Ours count letters, units and symbols and estimate words from them by weights of
-the language, fitted in the same calibration: Thai has about one word in five letters, whatever the words are.
+Bounds are data: `thresholds/<code>.toml`, calibrated so that our rules remove what datatrove's filters remove under FineWeb2's
+bounds (benchmarks/corpus/calibrate.py writes the files; each rule has both bounds and the agreement measured). Those bounds
+are about *words* of segmenters that read 0.06 to 0.35 MB/s. We count letters, symbols and pieces and estimate words from them
+by weights of the language, fitted in the same calibration: Thai has about one word in five letters, whatever the words are.
 """
 
 import functools
@@ -50,8 +50,8 @@ class Bound:
 class Thresholds:
     """What a document of one language must be.
 
-    bounds: by measure, see MEASURES; a measure that is not there is not asked for. weights: of each feature of FEATURES in the number of
-    `tokens`, `alphabetic` tokens and `words`. stop_words: those that the column `stop_words` counted.
+    bounds: by measure, see MEASURES; a measure that is not there is not asked for. weights: of each feature of FEATURES in the
+    number of `tokens`, `alphabetic` tokens and `words`. stop_words: those that the column `stop_words` counted.
     """
 
     code: str
@@ -117,22 +117,6 @@ RULES: tuple[Rule, ...] = (
 REASONS: tuple[str | None, ...] = (None, *(each.reason for each in RULES))  # by code
 RULED = {(each.measure, each.side) for each in RULES}
 
-FEATURES: Mapping[str, Callable[[Columns], Floats]] = {  # what words are estimated from, each a count
-    **{name: (lambda c, name=name: of(c, name)) for name in TOKEN_COUNTS},
-    "spaced_letters": lambda c: of(c, "num_letters") - script(c, "Hani", "Hira", "Kana", "Thai", "Hang"),
-    "hangul": lambda c: script(c, "Hang"),
-    "han": lambda c: script(c, "Hani"),
-    "hiragana": lambda c: script(c, "Hira"),
-    "katakana": lambda c: script(c, "Kana"),
-    "thai": lambda c: script(c, "Thai"),
-}
-ESTIMATES = (
-    "tokens",
-    "alphabetic",
-    "words",
-)  # tokens: words and symbols; alphabetic: tokens with a letter; words: tokens but symbols
-ESTIMATED = ("words", "word_length", "hashes", "ellipses", "alphabetic_words", "newlines")  # measures that need the weights
-
 
 def of(columns: Columns, name: str) -> Floats:
     if name not in columns:
@@ -148,20 +132,33 @@ def tokens(columns: Columns) -> Floats:
 
 def script(columns: Columns, *names: str) -> Floats:
     """Return how many letters are of these scripts."""
-    return np.round(np.sum([of(columns, f"script_{name}") for name in names], axis=0) * of(columns, "num_letters"))
+    return np.asarray(np.round(script_share(columns, names) * of(columns, "num_letters")))
+
+
+FEATURES: Mapping[str, Callable[[Columns], Floats]] = {  # what words are estimated from, each a count
+    **{name: functools.partial(of, name=name) for name in TOKEN_COUNTS},
+    "spaced_letters": lambda c: of(c, "num_letters") - script(c, "Hani", "Hira", "Kana", "Thai", "Hang"),
+    "hangul": lambda c: script(c, "Hang"),
+    "han": lambda c: script(c, "Hani"),
+    "hiragana": lambda c: script(c, "Hira"),
+    "katakana": lambda c: script(c, "Kana"),
+    "thai": lambda c: script(c, "Thai"),
+}
+ESTIMATES = ("tokens", "alphabetic", "words")  # words and symbols; those of them with a letter; those that are no symbols
+ESTIMATED = ("words", "word_length", "hashes", "ellipses", "alphabetic_words", "newlines")  # measures that need the weights
 
 
 def estimate(columns: Columns, thresholds: Thresholds, name: str) -> Floats:
     """Estimate how many tokens, alphabetic tokens or words a segmenter of the language would find, at least 1."""
     weighted = [weight * FEATURES[feature](columns) for feature, weight in thresholds.weights[name].items()]
-    return np.maximum(1.0, np.sum(weighted, axis=0))
+    return np.asarray(np.maximum(1.0, np.sum(weighted, axis=0)))
 
 
 def script_share(columns: Columns, scripts: Sequence[str]) -> Floats:
     """Return the share of letters in these scripts; 1 where none is asked for."""
     if not scripts:
         return np.ones(len(columns["num_chars"]))
-    return np.sum([of(columns, f"script_{name}") for name in scripts], axis=0)
+    return np.asarray(np.sum([of(columns, f"script_{name}") for name in scripts], axis=0))
 
 
 def language_confidence(columns: Columns, code: str) -> Floats:
@@ -260,6 +257,7 @@ def read_thresholds(path: Path, entry: Language) -> Thresholds:
 
 def read_bound(name: str, values: Mapping[str, Any]) -> Bound:
     """Take a rule's own bound of what its table says; the measurements beside it are for people."""
+    check_names(name, "key", values, ("least", "most", "oracle"))
     sides = {side: values[side] for side in ("least", "most") if side in values}
     wrong = next((value for value in sides.values() if isinstance(value, bool) or not isinstance(value, int | float)), None)
     if wrong is not None:

@@ -1,7 +1,7 @@
 """From raw text to clean corpora: the steps that every recipe begins with, and a recipe of them alone.
 
-`sources` are folders (here or at an fsspec address), hub data sets (`hub:`) or web archives (`web:FOLDER`), in the order in which copies are trusted: of equal
-documents the one from the first source stays.
+`sources` are folders (here or at an fsspec address), hub data sets (`hub:OWNER/NAME`) or web archives (`web:FOLDER`), in the
+order in which copies are trusted: of equal documents the one from the first source stays.
 """
 
 from collections.abc import Mapping

@@ -104,14 +104,15 @@ def read_documents(folder: Path, columns: Sequence[str], split: str | None = Non
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yield the columns of one part, at most `ROWS_PER_GROUP` rows at a time; raises CorruptFileError when it cannot be read."""
+    """Yield the columns of one part, a row group at a time; raises CorruptFileError when it cannot be read."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             present = set(file.schema_arrow.names)
             missing = [name for name in columns if name not in present]
             if missing:
                 raise CorruptFileError(path, f"no column {missing[0]!r}")
-            yield from file.iter_batches(batch_size=ROWS_PER_GROUP, columns=list(columns))
+            for group in range(file.num_row_groups):  # over several at once the reader would hold `batch_size` rows, however large
+                yield from file.iter_batches(batch_size=ROWS_PER_GROUP, row_groups=[group], columns=list(columns))
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise

@@ -37,8 +37,8 @@ TOKEN_COUNTS = (
     *("pieces_with_letters", "pieces_with_digits", "pieces_of_symbols"),  # digits: and no letters
 )
 WORDS, NUMBERS, BETWEEN, AFTER, BEFORE, ALONE, REPEATED, WITH_LETTERS, WITH_DIGITS, OF_SYMBOLS = range(len(TOKEN_COUNTS))
-LOOKED_TOKENS, LOOKED_CHARS = len(TOKEN_COUNTS), len(TOKEN_COUNTS) + 1
-NUM_TOKEN_COUNTS = len(TOKEN_COUNTS) + 2
+ALL_TOKENS, LOOKED_TOKENS, LOOKED_CHARS = range(len(TOKEN_COUNTS), len(TOKEN_COUNTS) + 3)
+NUM_TOKEN_COUNTS = len(TOKEN_COUNTS) + 3
 HAS_SYMBOL, HAS_DIGIT, HAS_LETTER = 1, 2, 4
 LETTERS_PER_WORD = {"Hani": 1.8, "Hira": 2.0, "Kana": 4.0, "Thai": 4.9}  # of jieba, Sudachi and PyThaiNLP on our text
 OTHER_LETTERS_PER_WORD = 4.0
@@ -58,27 +58,35 @@ def read_tokens(data: Bytes, begin, end, kind_of, cut_below, work, counts) -> No
     """Fill counts (int64 [NUM_TOKEN_COUNTS]) for data[begin:end]; hashes and lengths of the first tokens go to `work`."""
     counts[:] = 0
     position, chars, holds, last_symbol, kind_before, last_code = begin, 0, 0, -1, np.int64(SPACE), np.uint64(0)
-    token, token_chars, has_letter = HASH_SEED, 0, 0
+    token, token_chars, has_letter = HASH_SEED, 0, False
     pending = -1  # a symbol waits for what follows: 1 if a letter or digit stands before it, else 0
     while position < end:
         code, width = code_point(data, position, end)
         kind = np.int64(kind_of[code] & KIND_MASK)
-        in_word = kind >= DIGIT and not (kind == MARK and kind_before < DIGIT)
+        if kind == MARK:  # belongs to what stands before it; alone or after a symbol it is nothing
+            token = (token ^ np.uint64(code)) * HASH_FACTOR if token_chars else token
+            token_chars += 1 if token_chars else 0
+            last_code = np.uint64(code)
+            chars += 1
+            position += width
+            continue
+        in_word = kind >= DIGIT
         unspaced = (UNSPACED >> kind) & 1 == 1
         if pending >= 0:
             counts[(BETWEEN if pending else BEFORE) if in_word else (AFTER if pending else ALONE)] += 1
             pending = -1
         if token_chars and (not in_word or parted(unspaced, kind, kind_before, np.uint64(code), last_code, cut_below)):
             end_token(work, counts, token, token_chars, chars, kind_before, has_letter)
-            token, token_chars, has_letter = HASH_SEED, 0, 0
+            token, token_chars, has_letter = HASH_SEED, 0, False
         if in_word:
             token = (token ^ np.uint64(code)) * HASH_FACTOR
             token_chars += 1
-            has_letter |= kind >= FIRST_SCRIPT
+            if kind >= FIRST_SCRIPT:
+                has_letter = True
             last_symbol = -1
         if in_word and not unspaced:
             holds |= HAS_LETTER if kind >= FIRST_SCRIPT else HAS_DIGIT
-        elif in_word or kind == SPACE or kind == NEWLINE:
+        elif in_word or kind in (SPACE, NEWLINE):
             end_piece(holds, counts)
             holds, last_symbol = 0, -1
         else:
@@ -98,12 +106,12 @@ def read_tokens(data: Bytes, begin, end, kind_of, cut_below, work, counts) -> No
     if token_chars:
         end_token(work, counts, token, token_chars, chars, kind_before, has_letter)
     end_piece(holds, counts)
-    if counts[LOOKED_TOKENS] < MAX_UNITS:
+    if counts[ALL_TOKENS] == counts[LOOKED_TOKENS]:
         counts[LOOKED_CHARS] = chars
 
 
 @kernel
-def parted(unspaced, kind, kind_before, code, code_before, cut_below):  # type: ignore[no-untyped-def]
+def parted(unspaced, kind, kind_before, code, code_before, cut_below):
     """Say whether a token ends between two letters or digits that stand together."""
     if unspaced != ((UNSPACED >> kind_before) & 1 == 1):
         return True
@@ -119,6 +127,7 @@ def end_token(work, counts, token, token_chars, chars, kind, has_letter) -> None
 
 @kernel
 def keep_token(work, counts, value, token_chars, chars_so_far) -> None:  # type: ignore[no-untyped-def]
+    counts[ALL_TOKENS] += 1
     index = counts[LOOKED_TOKENS]
     if index < MAX_UNITS:
         work.units[index] = value
