@@ -29,6 +29,7 @@ from polyglot_lm.pipeline import (
 )
 
 if TYPE_CHECKING:
+    from polyglot_lm.corpus.estimate import Pilot
     from polyglot_lm.recipes import Recipe
 
 app = typer.Typer(
@@ -151,13 +152,29 @@ def show(results: Path, same: str) -> None:
 
 
 @app.command(name="plan")
-def plan_command(recipe: RecipeName, settings: Settings = None, root: Root = DEFAULT_ROOT) -> None:
-    """Print what is done and what would run, with what it took when it last ran."""
+def plan_command(
+    recipe: RecipeName,
+    settings: Settings = None,
+    root: Root = DEFAULT_ROOT,
+    pilot: Annotated[
+        float | None, typer.Option(help="Run the corpus steps on this share of the text and estimate the whole.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="With --pilot: so many processes would work.")] = CORES,
+    core_hour_price: Annotated[float | None, typer.Option(min=0, help="With --pilot: dollars for a core-hour.")] = None,
+) -> None:
+    """Print what is done and what would run, with what it took when it last ran or, with a pilot, what it would take."""
     from rich.console import Console
     from rich.table import Table
 
+    built = recipe_named(recipe, settings)
+    if pilot is not None:
+        from polyglot_lm.corpus.estimate import run_pilot
+
+        found = run_pilot(built.targets, pilot, terminal())
+        show_pilot(found, workers, core_hour_price)
+        return
     table = Table("step", "state", "time", "memory", "on disk", "folder")
-    for planned in plan(recipe_named(recipe, settings).targets, root):
+    for planned in plan(built.targets, root):
         measured = planned.measurements
         about = "" if planned.state == "done" else "~"
         table.add_row(
@@ -169,6 +186,31 @@ def plan_command(recipe: RecipeName, settings: Settings = None, root: Root = DEF
             planned.step.address,
         )
     Console().print(table)
+
+
+def show_pilot(found: "Pilot", workers: int, price: float | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("step", no_wrap=True)
+    for column in ("text", "core-hours", "±", "moved", "disk", "memory"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for step in found.steps:
+        error = "" if step.error is None else f"{step.error:.0%}"
+        sizes = (f"{value / 1e9:,.2f} GB" for value in (step.moved_bytes, step.disk_bytes, step.peak_bytes))
+        table.add_row(step.name, f"{step.text_bytes / 1e9:,.2f} GB", f"{step.core_hours:,.3g}", error, *sizes)
+    Console().print(table)
+    moved = sum(step.moved_bytes for step in found.steps)
+    hours = found.core_hours / workers + found.start_seconds / 3600
+    print(f"\nsample     {found.fraction:.2%} of the text")
+    error = "" if found.error is None else f" ± {found.error:.0%} (pieces differ)"
+    print(f"core-hours {found.core_hours:,.3g}{error}, and {found.start_seconds:.0f} s to start a worker")
+    print(f"wall hours {hours:,.3g} with {workers} workers always busy")
+    print(f"moved      {moved / 1e9:,.2f} GB read and written")
+    print(f"disk       {found.disk_bytes / 1e9:,.2f} GB, the largest temporary files included")
+    if price is not None:
+        print(f"price      ${found.core_hours * price:,.2f} at ${price:g} a core-hour")
 
 
 @app.command(name="why")
@@ -265,6 +307,46 @@ def mask_command(
         f"{s.start}-{s.end}\t{s.kind}\t{s.country}: {s.rule}\t{'; '.join(s.evidence)}\t{text[s.start : s.end]}\n" for s in spans
     )
     sys.stdout.buffer.write(("".join(lines) if explain else masked).encode("utf-8", "surrogateescape"))
+
+
+corpus_app = typer.Typer(help="Look into a corpus that a recipe made.", no_args_is_help=True)
+app.add_typer(corpus_app, name="corpus")
+
+
+@corpus_app.command(name="inspect")
+def inspect_command(
+    place: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of all results, or of one corpus.")] = DEFAULT_ROOT,
+    key: Annotated[str | None, typer.Option("--id", help="The document of this id.")] = None,
+    text_contains: Annotated[str | None, typer.Option(help="Documents with these words, letter for letter.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Documents removed for this reason, such as near_duplicate.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 3,
+) -> None:
+    """Show documents: scores, fate with the rule and bound, cluster, and the text, shortened and masked."""
+    from polyglot_lm.corpus.inspect import Wanted, inspect_documents, lines_of
+
+    found = inspect_documents(place, Wanted(id=key, text_contains=text_contains, reason=reason), limit)
+    print("\n\n".join("\n".join(lines_of(finding)) for finding in found))
+
+
+@corpus_app.command(name="costs")
+def costs_command(root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of all results.")] = DEFAULT_ROOT) -> None:
+    """Print what the corpus steps took when they ran."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from polyglot_lm.corpus.costs import costs
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("step", no_wrap=True)
+    for column in ("text MB", "CPU s", "MB/s/core", "wall s", "memory GB", "disk MB"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for cost in costs(root):
+        speed = "" if cost.mb_s_core is None else f"{cost.mb_s_core:,.1f}"
+        seconds = (f"{cost.cpu_seconds:,.2f}", speed, f"{cost.wall_seconds:,.1f}")
+        table.add_row(
+            cost.name, f"{cost.text_bytes / 1e6:,.1f}", *seconds, f"{cost.peak_bytes / 1e9:.2f}", f"{cost.disk_bytes / 1e6:,.1f}"
+        )
+    Console().print(table)
 
 
 @app.command()

@@ -17,6 +17,7 @@ from polyglot_lm.corpus.hub import PREFIX, HubDataset, hub_dataset
 from polyglot_lm.corpus.identify import profiles
 from polyglot_lm.corpus.ingest import Reading, ingest
 from polyglot_lm.corpus.quality import Thresholds, lenient, thresholds_of
+from polyglot_lm.corpus.report import Budget, Facts, corpus_report, known_countries
 from polyglot_lm.corpus.sources import Files, files_of
 from polyglot_lm.corpus.split import Split
 from polyglot_lm.corpus.web import extract_web, web_files
@@ -42,10 +43,13 @@ def corpus(
     held_out: float = 0.001,
     max_held_out: float = 0.1,
     max_domain_share: float = 0.01,
+    budget_gigabytes: int = 1000,
+    num_samples: int = 3,
 ) -> Recipe:
     """`source_megabytes` bounds what is streamed of each hub data set in each language; folders are read whole.
 
     `benchmarks` are folders of evaluation sets, <task>/<split>.jsonl: a document with `min_hits` n-grams of a text of theirs goes.
+    `budget_gigabytes` of English-equivalent text, in equal shares, is what the report holds the supply against.
 
     `held_out` is the share of each of control, select and test; it grows up to `max_held_out` until each has a megabyte.
     """
@@ -63,7 +67,27 @@ def corpus(
     documents = documents_of(chosen, sources, thresholds, source_megabytes)
     index = index_step(benchmarks) if benchmarks else None
     corpora = corpora_of(chosen, documents, thresholds, agreement, split, mask_kinds, index, min_hits)
-    return Recipe(results={f"corpus-{code}": step for code, step in corpora.items()})
+    report = corpus_report.step(
+        "corpus-report",
+        languages={language.code: facts_of(language) for language in chosen},
+        source_names=tuple(source_name(source) for source in sources),
+        documents=documents,
+        corpora=corpora,
+        thresholds=thresholds,
+        budget=Budget(english_bytes=budget_gigabytes * 10**9, shares={language.code: 1 / len(chosen) for language in chosen}),
+        num_samples=num_samples,
+        mask_countries=known_countries(),
+    )
+    return Recipe(results={**{f"corpus-{code}": step for code, step in corpora.items()}, "report": report})
+
+
+def facts_of(language: Language) -> Facts:
+    return Facts(
+        name=language.name,
+        english_name=language.english_name,
+        byte_premium=language.byte_premium,
+        supply_bytes=language.supply_bytes,
+    )
 
 
 def mild(language: Language) -> Thresholds:
