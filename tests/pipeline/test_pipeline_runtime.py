@@ -2,11 +2,12 @@
 
 import io
 import operator
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from polyglot_lm.pipeline import Progress, Runtime, UserError
+from polyglot_lm.pipeline import CorruptFileError, Progress, Runtime, UserError
 from polyglot_lm.pipeline.progress import SILENT
 
 
@@ -20,6 +21,16 @@ def test_results_come_in_the_order_of_the_tasks_whatever_the_workers(workers: in
 def test_a_failure_in_a_task_is_raised(workers: int) -> None:
     with pytest.raises(TypeError, match="bad operand"):
         list(Runtime(workers=workers).map(operator.neg, [1, "a"]))
+
+
+def damaged(path: Path) -> None:
+    raise CorruptFileError(path, "it is cut")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_damage_met_by_a_worker_is_named_by_the_command(workers: int) -> None:
+    with pytest.raises(CorruptFileError, match=r"a/part\.bin is damaged \(it is cut\); delete the folder a"):
+        list(Runtime(workers=workers).map(damaged, [Path("a/part.bin")] * 2))
 
 
 @pytest.mark.parametrize("field", ["workers", "threads", "processes"])

@@ -15,7 +15,11 @@ class CorruptFileError(UserError):
     """A file of ours whose content is not what was written."""
 
     def __init__(self, path: Path, found: str) -> None:
+        self.path, self.found = path, found
         super().__init__(f"{path} is damaged ({found}); delete the folder {path.parent} and run again to rebuild it")
+
+    def __reduce__(self) -> tuple[type, tuple[Path, str]]:
+        return CorruptFileError, (self.path, self.found)  # so that a worker's error reaches the command
 
 
 def disk_full(error: BaseException) -> bool:
