@@ -28,7 +28,7 @@ lint: $(VENV)/installed-test
 golden: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m "not slow and not gpu" --regenerate
 
-bench: $(VENV)/installed
+bench: $(VENV)/installed-test
 	$(BIN)/python benchmarks/$(ROOM)/run.py
 
 clean:

@@ -258,7 +258,8 @@ class Contamination:
     """An index opened for looking up. Raises CorruptFileError when it is not what `index_benchmarks` wrote."""
 
     def __init__(self, folder: Path, *, min_hits: int) -> None:
-        from polyglot_lm.corpus.kernels.ngrams import Index, read_only, rule_of
+        from polyglot_lm.corpus.kernels.batch import read_only
+        from polyglot_lm.corpus.kernels.ngrams import Index, rule_of
 
         if min_hits < 1:
             raise UserError(f"min_hits is {min_hits}; give at least 1")

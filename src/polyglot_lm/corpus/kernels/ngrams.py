@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from polyglot_lm.corpus.kernels.batch import TextBatch
+from polyglot_lm.corpus.kernels.batch import TextBatch, read_only
 from polyglot_lm.corpus.kernels.compiled import kernel
 from polyglot_lm.corpus.kernels.scripts import (
     DIGIT,
@@ -124,13 +124,6 @@ def find(batch: TextBatch, rule: Rule, index: Index) -> tuple[Integers, Integers
         found.append(np.unique(np.stack([text_of[:written], place_of[:written]]), axis=1))
     texts, places = np.concatenate(found, axis=1)
     return texts, places
-
-
-def read_only(array: Array) -> Array:
-    """Look at the array as one that is never written, so that the kernel is compiled for one type, whoever made it."""
-    view = np.asarray(array).view(np.ndarray)
-    view.flags.writeable = False
-    return view
 
 
 @kernel

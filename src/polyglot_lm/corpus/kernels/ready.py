@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from polyglot_lm.corpus.kernels.batch import TextBatch
+from polyglot_lm.corpus.kernels.batch import TextBatch, read_only
 from polyglot_lm.corpus.kernels.compiled import CACHE
 from polyglot_lm.corpus.kernels.lsh import Components, group, verified_edges
 from polyglot_lm.corpus.kernels.minhash import band_keys, signatures
+from polyglot_lm.corpus.kernels.ngrams import Index, cut_batch, filter_of, find, rule_of
 from polyglot_lm.corpus.kernels.statistics import statistics
 from polyglot_lm.pipeline import Progress
 
@@ -23,3 +24,7 @@ def compile_kernels(progress: Progress) -> None:
     clusters = Components(2)
     clusters.join(edges)
     clusters.labels()
+    rule = rule_of({"word": 1, "number": 1, "code_point": 1}, 50)
+    anchors = np.unique(cut_batch(batch, rule).anchors)
+    arrays = (anchors, anchors, np.ones(len(anchors), np.int64), filter_of(anchors))
+    find(batch, rule, Index(*(read_only(array) for array in arrays)))
