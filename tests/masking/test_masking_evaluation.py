@@ -39,12 +39,17 @@ def test_a_check_digit_is_that_of_stdnum(check: Callable[[str], bool], module: s
             assert check(body + last) == (last == right), body + last
 
 
-@pytest.mark.parametrize(("check", "module", "length"), [(checks.kr_business, "kr.brn", 10), (checks.jp_corporate, "jp.cn", 13)])
-def test_a_number_is_valid_when_stdnum_says_so(check: Callable[[str], bool], module: str, length: int) -> None:
-    is_valid = importlib.import_module(f"stdnum.{module}").is_valid
-    rng = Random(module)
-    numbers = ["".join(rng.choice("123456789") for _ in range(length)) for _ in range(3000)]
-    assert [check(number) for number in numbers] == [is_valid(number) for number in numbers]
+def test_a_japanese_corporate_number_is_valid_when_stdnum_says_so() -> None:
+    is_valid = importlib.import_module("stdnum.jp.cn").is_valid
+    rng = Random("jp.cn")
+    numbers = ["".join(rng.choice("123456789") for _ in range(13)) for _ in range(3000)]
+    assert [checks.jp_corporate(number) for number in numbers] == [is_valid(number) for number in numbers]
+
+
+@pytest.mark.parametrize("number", ["124-81-00998", "220-81-62517", "120-81-47521"])
+def test_a_korean_business_number_of_a_known_company_is_valid_and_its_neighbours_are_not(number: str) -> None:
+    assert [checks.kr_business(number[:-1] + last) for last in "0123456789"].count(True) == 1
+    assert checks.kr_business(number)
 
 
 @pytest.mark.parametrize("name", SETS)
