@@ -1,10 +1,11 @@
 """Byte-level BPE: special tokens, training, encoding."""
 
 from polyglot_lm.tokenizer.encode import Tokenizer, encode_corpus
-from polyglot_lm.tokenizer.special import END, END_ID, PERSONAL_TOKENS, SPECIAL_TOKENS
+from polyglot_lm.tokenizer.special import ALIASES, END, END_ID, PERSONAL_TOKENS, SPECIAL_TOKENS
 from polyglot_lm.tokenizer.train import CONFIG_FILE, TOKENIZER_FILE, check_vocab_size, train_tokenizer
 
 __all__ = [
+    "ALIASES",
     "CONFIG_FILE",
     "END",
     "END_ID",
