@@ -1,8 +1,9 @@
 """Byte-level BPE: special tokens, training, encoding."""
 
-from polyglot_lm.tokenizer.encode import Tokenizer, encode_corpus
+from polyglot_lm.tokenizer.encode import encode_corpus
 from polyglot_lm.tokenizer.special import END, END_ID, PERSONAL_TOKENS, SPECIAL_TOKENS
 from polyglot_lm.tokenizer.train import CONFIG_FILE, TOKENIZER_FILE, check_vocab_size, train_tokenizer
+from polyglot_lm.tokenizer.vocabulary import Tokenizer
 
 __all__ = [
     "CONFIG_FILE",
