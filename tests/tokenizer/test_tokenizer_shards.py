@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from conftest import SENTENCES, tiny_texts
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyglot_lm.pipeline import Runtime, read_json
@@ -152,6 +152,7 @@ def test_only_tokens_of_personal_information_are_parsed(folder: Path) -> None:
         assert tokenizer.decode_bytes(ids) == text.encode()
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=("Cs",))) | st.sampled_from([*PERSONAL_TOKENS, "<|sep|>", " ", "\r\n"])))
 def test_both_libraries_give_the_same_ids_for_any_text(folder: Path, pieces: list[str]) -> None:
     fast, reference = libraries(folder)
