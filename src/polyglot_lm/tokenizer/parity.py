@@ -20,8 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from polyglot_lm.pipeline import CorruptFileError, UserError
-from polyglot_lm.tokenizer.train import TOKENIZER_FILE
-from polyglot_lm.tokenizer.vocabulary import byte_alphabet, read_library
+from polyglot_lm.tokenizer.vocabulary import TOKENIZER_FILE, byte_alphabet, read_library
 
 CONTEXT = 2048  # tokens, as the released Polyglot-Ko models have
 PARTIAL, NO_LETTERS, SPECIAL = "part of a character", "no letters", "special"

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from polyglot_lm.pipeline import CorruptFileError, UserError, read_json, xxh3_128_file
 from polyglot_lm.tokenizer.special import ALIASES, END
-from polyglot_lm.tokenizer.train import TOKENIZER_FILE
+
+TOKENIZER_FILE = "tokenizer.json"
 
 
 class Tokenizer:
