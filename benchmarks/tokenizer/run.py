@@ -2,8 +2,8 @@
 
     make bench ROOM=tokenizer
 
-Training text is a spread sample of `../shared/data/text`, balanced by English-equivalent bytes; parity is steered by FLORES-200 dev and
-everything is reported on devtest. Each tokenizer is trained by a process of its own, whose wall time and peak memory count.
+Training text is a spread sample of `../shared/data/text`, balanced by English-equivalent bytes; parity is steered by FLORES-200
+dev, figures are of devtest. Each tokenizer is trained by a process of its own, whose wall time and peak memory count.
 Encoding is compared with `encode_batch` of Hugging Face tokenizers in this run, on all of the text, ids and all; speeds are MB
 (1e6) of UTF-8 in a CPU second. Prints tables and, as its last line, one JSON object, also in `benchmarks/results/tokenizer.json`.
 

@@ -131,6 +131,25 @@ def test_other_ids_than_the_reference_are_named_and_not_written(
     assert {**found, "shard-00000.json": b""} == {**right, "shard-00000.json": b""}
 
 
+@pytest.mark.parametrize("characters", [3, 10**6])
+def test_long_documents_are_compared_by_their_heads(folder: Path, characters: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encode, "CHECKED_CHARACTERS", characters)
+    fast, reference = libraries(folder)
+    seen: list[str] = []
+
+    class Watched:
+        end_id = 2
+
+        def encode(self, texts: Sequence[str]) -> list[Ids]:
+            seen.extend(texts)
+            return reference.encode(texts)
+
+    text = SENTENCES["ko"]
+    assert not encode.differ(text, fast.encode([text])[0], fast, Watched())
+    assert seen == [text[:characters]]
+    assert encode.differ(text, np.array([1], np.uint32), Reference(Tokenizer(folder)), Watched()) == (characters > len(text))
+
+
 def test_a_tokenizer_that_the_fast_library_cannot_read_is_encoded_by_the_reference(
     tmp_path: Path, corpus: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
