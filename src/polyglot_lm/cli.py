@@ -370,6 +370,14 @@ def tokenizer_report_command(
     print(f"report  {out / 'parity.html'}")
 
 
+@tokenizer_app.command(name="megatron")
+def megatron_command(tokens: Annotated[Path, typer.Argument(help="Folder of token shards.")]) -> None:
+    """Write the index that Megatron-LM reads beside every token shard."""
+    from polyglot_lm.tokenizer.megatron import write_megatron_index
+
+    print("\n".join(map(str, write_megatron_index(tokens))))
+
+
 @app.command()
 def version() -> None:
     """Print the version."""
