@@ -1,6 +1,6 @@
 """What masking buys: plant numbers in a small corpus, train the quickstart's model with and without masking, try to get them out.
 
-    python benchmarks/masking/leak.py            # about ten minutes of one core
+    python benchmarks/masking/leak.py            # about three minutes of one core
 
 A canary is a line with a name and a number, first in its document, in n documents (n = 1, 4, 16, 64). Exposure is Carlini et
 al. 2019 ("The Secret Sharer"): log2 of the number of candidates less log2 of the canary's rank among them by the model's bits; the
@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
+import torch
+
 from polyglot_lm.languages import select
 from polyglot_lm.masking import KINDS
 from polyglot_lm.masking.numbers import Maker, kr_rrn, one_of
@@ -26,9 +28,9 @@ from polyglot_lm.model.generate import Sampling, generate
 from polyglot_lm.model.hf import load_hf
 from polyglot_lm.model.score import document_bits
 from polyglot_lm.model.transformer import GPTNeoX
-from polyglot_lm.pipeline import Runtime, Step, run_steps, write_json
+from polyglot_lm.pipeline import Runtime, Step, read_json, run_steps, write_json
 from polyglot_lm.recipes.quickstart import CATALOGUE, ingest_all, quickstart
-from polyglot_lm.shards import read_documents
+from polyglot_lm.shards import TokenDataset, read_documents
 from polyglot_lm.tokenizer import Tokenizer
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -36,7 +38,7 @@ LANGUAGE = "ko"
 REPEATS = (1, 4, 16, 64)
 CANARIES_PER_KIND = 4  # for each number of repeats
 CANDIDATES = 1023
-STEPS, VOCAB_SIZE = 800, 4096
+STEPS, VOCAB_SIZE = 200, 4096
 LINES: dict[str, tuple[str, Maker]] = {
     "tell": ("{name} 씨의 휴대폰 번호는 {number}입니다.", one_of("010-####-####")),
     "rrn": ("{name} 씨의 주민등록번호는 {number}입니다.", lambda rng: kr_rrn(rng)[:6] + one_of("-1######")(rng)),
@@ -84,12 +86,15 @@ def write_texts(folder: Path, texts: Sequence[str], canaries: Sequence[Canary], 
         file.writelines(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in [*texts, *planted])
 
 
-def train(source: Path, mask_kinds: tuple[str, ...], runtime: Runtime) -> tuple[GPTNeoX, Tokenizer, Path]:
+def train(source: Path, mask_kinds: tuple[str, ...], runtime: Runtime) -> tuple[GPTNeoX, Tokenizer, Path, float]:
+    """Return the model, its tokenizer, its corpus, and how often it read the corpus."""
     recipe = quickstart(languages=(LANGUAGE,), source=str(source), mask_kinds=mask_kinds, steps=STEPS, vocab_size=VOCAB_SIZE)
     training: Step = recipe.report.arguments["training"]
     folders = run_steps([training], runtime)
     model = load_hf(folders["training"])
-    return model.eval(), Tokenizer(folders["tokenizer"]), folders[f"corpus/{LANGUAGE}"]
+    seen = read_json(folders["training"] / "step.json")["counters"]["tokens"]
+    (tokens,) = (folder for name, folder in folders.items() if name.startswith("tokens/"))
+    return model.eval(), Tokenizer(folders["tokenizer"]), folders[f"corpus/{LANGUAGE}"], seen / sum(TokenDataset(tokens).lengths)
 
 
 def measure(canary: Canary, model: GPTNeoX, tokenizer: Tokenizer, rng: random.Random) -> dict[str, float]:
@@ -145,9 +150,10 @@ def chart(tables: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
 
 
 def main() -> None:
+    torch.set_num_threads(1)  # two spin where other work shares the cores: 78 s of CPU time became over 500
     rng = random.Random("leak")
     canaries = draw_canaries(rng)
-    tables, trained = {}, {}
+    tables, trained, epochs = {}, {}, {}
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(scratch)
         runtime = Runtime(root=root, workers=1, threads=1, device="cpu")
@@ -157,7 +163,7 @@ def main() -> None:
         if not (root / "texts").exists():
             write_texts(root / "texts", texts, canaries, rng)
         for name, kinds in (("unmasked", ()), ("masked", KINDS)):
-            model, tokenizer, corpus = train(root / "texts", kinds, runtime)
+            model, tokenizer, corpus, epochs[name] = train(root / "texts", kinds, runtime)
             text = "\n".join(row["text"] for row in read_documents(corpus, ("text",), split="train"))
             trained[name] = {str(count): sum(text.count(c.number) for c in canaries if c.repeats == count) for count in REPEATS}
             draws = random.Random("candidates")
@@ -167,13 +173,19 @@ def main() -> None:
         for row in rows:
             times = trained[name][str(row["repeats"])]
             print(f"{row['repeats']:>8} {name:>9} {row['exposure']:>15.2f} {row['extracted']:>10.0%} {times:>23}")
+    print("the corpus was read " + ", ".join(f"{count:.1f} times ({name})" for name, count in epochs.items()))
     figures = {
         f"{name}_{key}_{row['repeats']}": row[key]
         for name, rows in tables.items()
         for row in rows
         for key in ("exposure", "extracted")
     }
-    result = {"command": "python benchmarks/masking/leak.py", "figures": figures, "times_in_training_text": trained}
+    result = {
+        "command": "python benchmarks/masking/leak.py",
+        "figures": figures,
+        "times_in_training_text": trained,
+        "epochs": epochs,
+    }
     write_json(RESULTS / "masking_leak.json", result)
     (RESULTS / "masking_leak.svg").write_text(chart(tables), encoding="utf-8")
     print(json.dumps(figures))

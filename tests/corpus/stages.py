@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from polyglot_lm.corpus.benchmarks import benchmarks_of
 from polyglot_lm.corpus.build import build_corpus
+from polyglot_lm.corpus.decontaminate import ID_FIELDS, NGRAM_UNITS, NgramShape, index_benchmarks
 from polyglot_lm.corpus.deduplicate import deduplicate
 from polyglot_lm.corpus.identify import profiles
 from polyglot_lm.corpus.ingest import Reading, ingest
@@ -77,6 +79,15 @@ def corpus(root: Path, rows: Sequence[str | Mapping[str, Any]], code: str = "ko"
     read_in(root / "documents", root / "raw", code)
     decided(root / "clusters", {code: (root / "documents",)}, **changes)
     return root / "corpus", built(root / "corpus", (root / "documents",), root / "clusters", code, **masking)
+
+
+def index(root: Path, items: Sequence[str]) -> Path:
+    """Index an evaluation set `quiz` of these questions."""
+    write(root / "eval/quiz/test.jsonl", [{"question": item, "label": 1} for item in items])
+    shape = NgramShape(units=NGRAM_UNITS, whole_percent=60)
+    found = benchmarks_of(root / "eval")
+    index_benchmarks(root / "index", benchmarks=found, shape=shape, excluded_fields=ID_FIELDS, max_items=32, max_texts=8)
+    return root / "index"
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

@@ -8,11 +8,10 @@ import pytest
 from conftest import tiny_texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stages import built, corpus, decided, files_of, mild, read_in, write
+from stages import built, corpus, decided, files_of, index, mild, read_in, write
 
-from polyglot_lm.corpus.benchmarks import benchmarks_of
 from polyglot_lm.corpus.build import MASKED_SCHEMA
-from polyglot_lm.corpus.decontaminate import ID_FIELDS, NGRAM_UNITS, NgramShape, index_benchmarks
+from polyglot_lm.corpus.clean import exact_key
 from polyglot_lm.corpus.split import Split
 from polyglot_lm.pipeline import UserError
 from polyglot_lm.shards import DOCUMENT_SCHEMA, read_documents, require_documents
@@ -66,10 +65,11 @@ def test_the_split_is_that_of_the_decisions_and_counted(tmp_path: Path) -> None:
 def test_identifiers_are_masked_counted_and_noted_without_their_text(tmp_path: Path) -> None:
     texts = ["전화 010-1234-5678, 02-123-4567", "주민번호 900101-1234568", "아무것도 없음"]
     folder, total = corpus(tmp_path, texts, mask_countries=("kr",))
-    rows = list(read_documents(folder, ("id", "text", "pii_counts", "num_bytes")))
+    rows = list(read_documents(folder, ("id", "text", "pii_counts", "num_bytes", "exact_key")))
     assert [row["text"] for row in rows] == ["전화 <|tell|>, <|tell|>", "주민번호 <|rrn|>", "아무것도 없음"]
     assert [dict(row["pii_counts"]) for row in rows] == [{"tell": 2}, {"rrn": 1}, {}]
     assert [row["num_bytes"] for row in rows] == [len(row["text"].encode()) for row in rows]
+    assert [row["exact_key"] for row in rows] == [exact_key(row["text"]) for row in rows], "no key of what was masked"
     assert (total["pii_tell"], total["pii_rrn"]) == (2, 1)
     noted = pq.read_table(folder / "masked/part-00000.parquet", schema=MASKED_SCHEMA).to_pylist()
     assert [(row["id"], row["kind"]) for row in noted] == [(rows[0]["id"], "tell")] * 2 + [(rows[1]["id"], "rrn")]
@@ -87,17 +87,8 @@ def test_kinds_that_are_switched_off_stay(tmp_path: Path) -> None:
 
 def test_a_document_that_holds_an_evaluation_item_goes_and_the_item_is_named(tmp_path: Path) -> None:
     item, *others = tiny_texts("ko", 6)
-    write(tmp_path / "eval/quiz/test.jsonl", [{"question": item, "label": 1}])
-    index_benchmarks(
-        tmp_path / "index",
-        benchmarks=benchmarks_of(tmp_path / "eval"),
-        shape=NgramShape(units=NGRAM_UNITS, whole_percent=60),
-        excluded_fields=ID_FIELDS,
-        max_items=32,
-        max_texts=8,
-    )
     texts = [*others[:2], f"앞에 다른 말이 있고 {item} 뒤에도 있다", *others[2:], ""]
-    folder, total = corpus(tmp_path, texts, contamination=tmp_path / "index")
+    folder, total = corpus(tmp_path, texts, contamination=index(tmp_path, [item]))
     assert [row["text"] for row in read_documents(folder, ("text",))] == others
     rows = {row["reason"]: row for row in read_documents(folder / "removed", ("id", "text", "reason", "split"))}
     assert rows.keys() == {"contaminated", "empty"}

@@ -26,7 +26,7 @@ def test_text_gets_its_normal_form(raw: str, text: str) -> None:
 
 
 def test_literal_special_tokens_are_replaced_and_counted() -> None:
-    assert normalize("앞<|endoftext|>뒤 <|tell|> <|tel|>끝<|no|>") == ("앞 뒤   <|tel|>끝<|no|>", 2)
+    assert normalize("앞<|endoftext|>뒤 <|tell|> <|tel|>끝<|no|>") == ("앞 뒤    끝<|no|>", 3)
     assert normalize("x" + "".join(SPECIAL_TOKENS) + "y") == ("x" + " " * len(SPECIAL_TOKENS) + "y", len(SPECIAL_TOKENS))
     assert normalize("<|endof\x00text|>") == ("", 1)
 

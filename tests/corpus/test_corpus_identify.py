@@ -18,7 +18,6 @@ from conftest import SENTENCES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyglot_lm.corpus.clean import SCRIPT_RANGES
 from polyglot_lm.corpus.identify import (
     LOOK_CHARS,
     SCRIPTS,
@@ -33,6 +32,7 @@ from polyglot_lm.corpus.identify import (
     profiles,
     prose_of,
 )
+from polyglot_lm.corpus.kernels.scripts import SCRIPT_RANGES
 from polyglot_lm.languages import languages
 
 DATA = Path(os.environ.get("POLYGLOT_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))

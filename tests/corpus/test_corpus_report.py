@@ -11,7 +11,7 @@ import pytest
 from conftest import tiny_texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stages import anything, built, decided, mild, read_in, write
+from stages import anything, built, decided, index, mild, read_in, write
 
 from polyglot_lm.corpus.flows import Flow, Group, flow_chart
 from polyglot_lm.corpus.report import Budget, Facts, corpus_report, excerpt
@@ -116,6 +116,19 @@ def test_what_was_read_is_what_ended_somewhere(tmp_path: Path) -> None:
     assert row["epochs"] == pytest.approx(100_000 / 2 * 2.0 / kept)
     total = summary["total"]["read"]["documents"]
     assert total == sum(len(rows) for rows in texts.values())
+
+
+def test_evaluation_sets_that_were_met_are_counted_by_document(tmp_path: Path) -> None:
+    item, *others = tiny_texts("ko", 8)
+    write(tmp_path / "raw/ko.jsonl", [*others, f"앞 {item} 뒤", f"{item} {others[0]} 또 다른 말"])
+    documents = (tmp_path / "documents/ko",)
+    read_in(documents[0], tmp_path / "raw")
+    decided(tmp_path / "clusters", {"ko": documents}, split=SPLIT)
+    built(tmp_path / "corpus", documents, tmp_path / "clusters", contamination=index(tmp_path, [item]))
+    summary = reported(tmp_path, {"ko": tmp_path / "corpus"})
+    assert summary["languages"]["ko"]["hits"] == summary["total"]["hits"] == {"quiz": 2}
+    assert summary["languages"]["ko"]["removed"]["contaminated"]["documents"] == 2
+    assert "quiz" in (tmp_path / "report/report.html").read_text()
 
 
 def test_samples_are_the_smallest_ids_masked_and_say_why(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every command of the README runs: here a tiny pass, in `make test-slow` and `.ci/run` the real ones."""
+"""Every command of the README and of docs/corpus.md runs: here a tiny pass, in `make test-slow` and `.ci/run` the real ones."""
 
 import re
 import shlex
@@ -11,14 +11,15 @@ import pytest
 from conftest import tiny_texts
 
 REPOSITORY = Path(__file__).parents[2]
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+PAGES = {path: path.read_text(encoding="utf-8") for path in (REPOSITORY / "README.md", REPOSITORY / "docs" / "corpus.md")}
+README = PAGES[REPOSITORY / "README.md"]
 TINY = "vocab_size=1024 width=32 layers=2 heads=2 context=64 steps=30 batch_windows=4".split()
 SMALLER = {"width": "width=64", "layers": "layers=3", "steps": "steps=31"}
 RECIPE_VERBS = ("run", "plan", "why")
 
 
 def blocks(kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL)
+    return [block for page in PAGES.values() for block in re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)]
 
 
 def commands() -> list[list[str]]:
@@ -28,7 +29,7 @@ def commands() -> list[list[str]]:
 
 def polyglot(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command with a tiny model: sizes go before the command's own settings, which then win."""
-    if words[0] in RECIPE_VERBS:
+    if words[0] in RECIPE_VERBS and words[1] == "quickstart":
         small = [part for setting in TINY for part in ("--set", setting)]
         own = [re.sub(r"^(width|layers|steps)=.*", lambda found: SMALLER[found[1]], word) for word in words[2:]]
         if any(word.startswith("source=") for word in own):
@@ -45,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("readme")
     for code in ("ko", "en"):
         (root / "my_text" / code).mkdir(parents=True)
-        rows = "".join(f'{{"text": "{text}"}}\n' for text in tiny_texts(code, 300))
+        rows = "".join(f'{{"text": "{text}"}}\n' for text in [*tiny_texts(code, 300), "too short"])
         (root / "my_text" / code / "part.jsonl").write_text(rows)
     first = polyglot(["run", "quickstart"], root)
     assert first.returncode == 0, first.stderr
@@ -72,6 +73,7 @@ def test_every_make_command_is_a_target() -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
-    assert links
-    assert [link for link in links if not (REPOSITORY / link).exists()] == []
+    for path, page in PAGES.items():
+        links = [link for link in re.findall(r"\]\(([^)#]+)\)", page) if "://" not in link]
+        assert links
+        assert [link for link in links if not (path.parent / link).exists()] == []

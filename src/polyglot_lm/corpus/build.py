@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from polyglot_lm.corpus.clean import exact_key
 from polyglot_lm.corpus.decontaminate import HIT_SCHEMA, Contamination
 from polyglot_lm.corpus.decontaminate import REASON as CONTAMINATED
 from polyglot_lm.corpus.deduplicate import DECISION_SCHEMA, decisions_path
@@ -169,7 +170,7 @@ def columns_of(batch: pa.RecordBatch | pa.Table) -> dict[str, pa.Array]:
 
 def masked_table(table: pa.Table, masker: Masker, report: DocumentWriter, counters: Counter[str]) -> pa.Table:
     """Mask the texts of a table and note what was masked."""
-    ids, texts, num_bytes = (table[name].to_pylist() for name in ("id", "text", "num_bytes"))
+    ids, texts, num_bytes, keys = (table[name].to_pylist() for name in ("id", "text", "num_bytes", "exact_key"))
     pii: list[list[tuple[str, int]]] = [[] for _ in texts]
     for place, text in enumerate(texts):
         masked = mask(text, countries=masker.countries, kinds=masker.kinds)
@@ -179,9 +180,10 @@ def masked_table(table: pa.Table, masker: Masker, report: DocumentWriter, counte
             report.write({"id": ids[place], **record})
         counters.update({f"pii_{kind}": found for kind, found in masked.counts.items()})
         texts[place], num_bytes[place], pii[place] = masked.text, len(masked.text.encode()), list(masked.counts.items())
+        keys[place] = exact_key(masked.text)  # the old one would tell a short text's number to whoever tries all
     if not any(pii):
         return replaced(table, {"pii_counts": pii})
-    return replaced(table, {"pii_counts": pii, "text": texts, "num_bytes": num_bytes})
+    return replaced(table, {"pii_counts": pii, "text": texts, "num_bytes": num_bytes, "exact_key": keys})
 
 
 def replaced(table: pa.Table, columns: dict[str, Sequence[Any]]) -> pa.Table:

@@ -6,10 +6,10 @@ import unicodedata
 import xxhash
 
 from polyglot_lm.corpus.sources import RawDocument
-from polyglot_lm.tokenizer import SPECIAL_TOKENS
+from polyglot_lm.tokenizer import ALIASES, SPECIAL_TOKENS
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ufffe\uffff]")
-SPECIAL = re.compile("|".join(re.escape(token) for token in SPECIAL_TOKENS))
+SPECIAL = re.compile("|".join(re.escape(token) for token in (*SPECIAL_TOKENS, *ALIASES.values())))
 
 
 def normalize(text: str) -> tuple[str, int]:

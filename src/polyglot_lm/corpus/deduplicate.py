@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from polyglot_lm.corpus.clusters import EXACT, KEPT, NEAR, Part, Work, fates_of, find_clusters, list_parts, of_part
 from polyglot_lm.corpus.exchange import Array, Flat, write_flat
-from polyglot_lm.corpus.quality import REASONS, Thresholds
+from polyglot_lm.corpus.quality import Thresholds, reasons_of
 from polyglot_lm.corpus.ranks import Ranks, rank
 from polyglot_lm.corpus.split import DomainBytes, Shares, Split, domain_of, shares_for, slot_of, weights
 from polyglot_lm.pipeline import Counters, Outcome, Runtime, atomic_path, run_tasks, stage
@@ -64,7 +64,10 @@ def deduplicate(
     weighing = [Weigh(part=part, work=work, split=split, quality=quality) for part in parts]
     run_tasks(runtime, work.folder, weigh, weighing, label=f"weigh {label}")
     settled = {code: settle([part for part in parts if part.language == code], work, split) for code in documents}
-    tasks = [Decide(part=part, work=work, out=out, settled=settled[part.language]) for part in parts]
+    tasks = [
+        Decide(part=part, work=work, out=out, settled=settled[part.language], reasons=reasons_of(thresholds[part.language]))
+        for part in parts
+    ]
     for manifest in run_tasks(runtime, out, write_decisions, tasks, label=f"decide {label}"):
         total.update(manifest.counters)
     shutil.rmtree(work.folder)
@@ -150,6 +153,7 @@ class Decide:
     work: Work
     out: Path
     settled: Settled
+    reasons: tuple[str | None, ...]  # by code
 
     @property
     def name(self) -> str:
@@ -164,7 +168,7 @@ def write_decisions(task: Decide) -> Outcome:
     splits, ranks = np.full(part.rows, None, object), np.full(part.rows, np.nan, np.float32)
     splits[stays] = task.settled.shares.of(places(units, task.settled.large_slots))
     ranks[stays] = rank(units["score"], task.settled.ranks)
-    reasons = np.array(REASONS, object)[np.fromfile(work.file("reasons", part.name), np.uint8)]
+    reasons = np.array(task.reasons, object)[np.fromfile(work.file("reasons", part.name), np.uint8)]
     reasons[fates == EXACT] = "exact_duplicate"
     reasons[fates == NEAR] = "near_duplicate"
     columns = {

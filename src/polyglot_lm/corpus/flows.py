@@ -12,8 +12,8 @@ from dataclasses import dataclass
 WIDTH = 920
 HEIGHT = 170  # of everything that was read
 BAR = 12
-MIDDLE, RIGHT = 290, 520  # where the second and the third column begin
-NOTES = (740, 805, WIDTH)  # where the columns of notes end
+MIDDLE, RIGHT = 270, 480  # where the second and the third column begin
+NOTES = (755, 815, WIDTH)  # where the columns of notes end
 THINNEST = 1.5
 LINE = 18  # between labels
 GROUP_GAP = 12

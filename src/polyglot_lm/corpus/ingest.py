@@ -27,6 +27,7 @@ from polyglot_lm.pipeline import Counters, Outcome, Runtime, atomic_path, counte
 from polyglot_lm.shards import DOCUMENT_SCHEMA, QUARANTINE_SCHEMA, SCORE, DocumentWriter, part_path
 
 if TYPE_CHECKING:
+    from polyglot_lm.corpus.extra import Extra
     from polyglot_lm.corpus.identify import Identifier
     from polyglot_lm.corpus.kernels.batch import TextBatch
 
@@ -55,6 +56,7 @@ class Task:
     source: str
     license: str | None
     reading: Reading
+    further: "tuple[Extra, ...]"
 
     @property
     def name(self) -> str:
@@ -69,17 +71,23 @@ def ingest(
     source_name: str,
     license: str | None,
     reading: Reading,
+    further: "tuple[Extra, ...]" = (),
     runtime: Runtime = Runtime(),
 ) -> Counters:
     """Read a source (a folder that a step wrote, or files or a hub data set of the user's) and write its documents.
 
+    `further` scores (see `extra`) become columns beside our own; raises UserError when one of them cannot be used.
     Counts documents read, written, and unreadable, slices lost (see `pipeline.tasks`), and languages found.
     """
     from polyglot_lm.corpus.kernels.ready import compile_kernels
 
     compile_kernels(runtime.progress)
+    if further:
+        from polyglot_lm.corpus.extra import check_scores
+
+        check_scores(further)
     read = files_of(str(source), reading.code, name=source_name) if isinstance(source, Path) else source
-    make = functools.partial(Task, out=out, source=source_name, license=license, reading=reading)
+    make = functools.partial(Task, out=out, source=source_name, license=license, reading=reading, further=further)
     tasks = [make(number=number, reader=reader) for number, reader in enumerate(read.tasks())]
     manifests = run_tasks(runtime, out, ingest_part, tasks, label=f"documents {reading.code}", unit="slices")
     return dict(sorted(sum((counted(manifest) for manifest in manifests), Counter[str]()).items()))
@@ -127,7 +135,8 @@ def measure(batch: list[RawDocument], task: Task, counters: Counter[str]) -> tup
     from polyglot_lm.corpus.kernels.minhash import signatures
 
     cleaned = [normalize(raw.text) for raw in batch]
-    texts = pa.array([text for text, _ in cleaned], pa.large_string())
+    plain, urls = [text for text, _ in cleaned], [raw.url for raw in batch]
+    texts = pa.array(plain, pa.large_string())
     encoded = TextBatch.of(texts)
     num_bytes = encoded.offsets[1:] - encoded.offsets[:-1]
     rows = len(batch)
@@ -136,15 +145,14 @@ def measure(batch: list[RawDocument], task: Task, counters: Counter[str]) -> tup
         "text": texts.cast(pa.string()),
         "lang": [task.reading.code] * rows,
         "source": [task.source] * rows,
-        "url": [raw.url for raw in batch],
+        "url": urls,
         "license": [raw.license or task.license for raw in batch],
         "num_bytes": num_bytes,
         "exact_key": [exact_key(text) for text, _ in cleaned],
     }
     columns = {field.name: pa.array(known[field.name], field.type) for field in DOCUMENT_SCHEMA if field.name in known}
-    columns |= {
-        f"{SCORE}{name}": pa.array(values) for name, values in scores([text for text, _ in cleaned], encoded, task.reading).items()
-    }
+    measured = scores(plain, encoded, task.reading) | {extra.name: extra.scores(plain, urls) for extra in task.further}
+    columns |= {f"{SCORE}{name}": pa.array(values) for name, values in measured.items()}
     counters.update(documents=rows, bytes=int(num_bytes.sum()), special_tokens_replaced=sum(replaced for _, replaced in cleaned))
     return pa.table(columns), signatures(encoded, task.reading.shingle_units)
 

@@ -2,7 +2,8 @@
 
 There is one kind of rule: a measure with a least or a greatest value. All rules look at columns that ingest wrote, never at
 text, so changed thresholds cost seconds. `RULES` lists them, cheap and telling ones first; the first that fails names the
-reason, and a rule without a bound is off. A value that is missing (NaN) fails no rule.
+reason, and a rule without a bound is off. A value that is missing (NaN) fails no rule. After them come bounds on further scores
+(`extra`): the measure `score:<name>` is the column `score_<name>`, and its reason is the name.
 
 Bounds are data: `thresholds/<code>.toml`, calibrated so that our rules remove what datatrove's filters remove under FineWeb2's
 bounds (benchmarks/corpus/calibrate.py writes the files; each rule has both bounds and the agreement measured). Those bounds
@@ -27,6 +28,8 @@ TOKEN_COUNTS = (  # columns of corpus.kernels.tokens, named here so that numba i
     *("spaced_words", "spaced_numbers", "symbols_between", "symbols_after", "symbols_before", "symbols_alone", "symbols_repeated"),
     *("pieces_with_letters", "pieces_with_digits", "pieces_of_symbols"),
 )
+SCORED = "score:"  # a further score, as a measure
+MAX_SCORED = 64  # with the rules' reasons, fewer than the 127 that a dictionary of int8 holds
 KEPT = 0  # the code of a document that no rule refuses
 Columns = Mapping[str, np.ndarray[Any, Any]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -50,8 +53,8 @@ class Bound:
 class Thresholds:
     """What a document of one language must be.
 
-    bounds: by measure, see MEASURES; a measure that is not there is not asked for. weights: of each feature of FEATURES in the
-    number of `tokens`, `alphabetic` tokens and `words`. stop_words: those that the column `stop_words` counted.
+    bounds: by measure, see MEASURES, or `score:<name>`; a measure that is not there is not asked for. weights: of each feature of
+    FEATURES in the number of `tokens`, `alphabetic` tokens and `words`. stop_words: those that the column `stop_words` counted.
     """
 
     code: str
@@ -62,11 +65,14 @@ class Thresholds:
     stop_words: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_names(self.code, "bound", self.bounds, MEASURES)
+        ruled = {name: bound for name, bound in self.bounds.items() if not name.startswith(SCORED)}
+        check_names(self.code, "bound", ruled, MEASURES)
+        if len(self.bounds) - len(ruled) > MAX_SCORED:
+            raise ValueError(f"{self.code}: {len(self.bounds) - len(ruled)} further scores have bounds; give at most {MAX_SCORED}")
         check_names(self.code, "weight", self.weights, ESTIMATES)
         for estimate, weights in self.weights.items():
             check_names(self.code, f"feature of {estimate}", weights, FEATURES)
-        for name, bound in self.bounds.items():
+        for name, bound in ruled.items():
             for side in ("least", "most"):
                 if getattr(bound, side) is not None and (name, side) not in RULED:
                     raise ValueError(f"{self.code}: {name} has no rule for its {side} value; take the bound out")
@@ -114,8 +120,18 @@ RULES: tuple[Rule, ...] = (
     *(rule(f"frequent_{n}gram", f"top_{n}gram", "most", f"one sequence of {n} units again and again") for n in TOP_SIZES),
     *(rule(f"repeated_{n}gram", f"duplicate_{n}gram", "most", f"sequences of {n} units seen before") for n in DUPLICATE_SIZES),
 )
-REASONS: tuple[str | None, ...] = (None, *(each.reason for each in RULES))  # by code
+REASONS: tuple[str | None, ...] = (None, *(each.reason for each in RULES))  # by code; further scores follow
 RULED = {(each.measure, each.side) for each in RULES}
+
+
+def scored(thresholds: Thresholds) -> list[str]:
+    """Return the names of the further scores that have bounds, in the order of their codes."""
+    return sorted(name.removeprefix(SCORED) for name in thresholds.bounds if name.startswith(SCORED))
+
+
+def reasons_of(thresholds: Thresholds) -> tuple[str | None, ...]:
+    """Return all reasons that `decide` may give under these thresholds, by code."""
+    return (*REASONS, *scored(thresholds))
 
 
 def of(columns: Columns, name: str) -> Floats:
@@ -201,9 +217,10 @@ MEASURES: Mapping[str, Callable[[Columns, Thresholds], Floats]] = {
 
 
 def decide(columns: Columns, thresholds: Thresholds) -> Codes:
-    """Return for each document the code of the first rule it fails, uint8: 0 is kept, REASONS names the others.
+    """Return for each document the code of the first rule it fails, uint8: 0 is kept, `reasons_of` names the others.
 
     columns: those of `corpus.kernels.statistics`, and `language` with `language_confidence` where that rule is on; equal lengths.
+    Raises UserError where a further score has a bound and no column.
     """
     codes = np.zeros(len(columns["num_chars"]), np.uint8)
     measured: dict[str, Floats] = {}
@@ -215,6 +232,14 @@ def decide(columns: Columns, thresholds: Thresholds) -> Codes:
             measured[each.measure] = MEASURES[each.measure](columns, thresholds)
         value = measured[each.measure]
         fails = value < bound if each.side == "least" else value > bound
+        codes[fails & (codes == KEPT)] = code
+    for code, name in enumerate(scored(thresholds), len(REASONS)):
+        if name not in columns:
+            raise UserError(f"score {name!r} has a bound, but the documents do not have it; add the score or drop the bound")
+        value, bound = of(columns, name), thresholds.bounds[SCORED + name]
+        fails = (value < (-np.inf if bound.least is None else bound.least)) | (
+            value > (np.inf if bound.most is None else bound.most)
+        )
         codes[fails & (codes == KEPT)] = code
     return codes
 

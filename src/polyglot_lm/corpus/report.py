@@ -184,6 +184,9 @@ def count_part(part: Part) -> Outcome:
             describe(counters, batch)
             for found in batch["pii_counts"].to_pylist():
                 counters.update({f"spans/masked/{kind}": spans for kind, spans in found or ()})
+        for batch in rows_of(part_path(part.corpus / "hits", part.number), "document", "task", "contaminates"):
+            rows = batch.filter(batch["contaminates"]).to_pylist()
+            counters.update(f"documents/hits/{task}" for _, task in {(row["document"], row["task"]) for row in rows})
     for batch in rows_of(part.documents.parent / "quarantine" / part.documents.name, REASON.name):
         counters.update(f"documents/quarantined/{reason.partition(':')[0]}" for reason in batch[REASON.name].to_pylist())
     ended = of_kind(counters, "documents", "removed").total() + of_kind(counters, "documents", "kept").total()
@@ -342,6 +345,7 @@ def tally(counters: Counter[str]) -> dict[str, Any]:
         "kept_as_read": counters["bytes/read/"] - sum(row["bytes"] for row in removed.values()),
         "kept": kept,
         "masked": dict(of_kind(counters, "spans", "masked")),
+        "hits": dict(documents("hits")),
         "found": {code: amount(n, num_bytes("found")[code]) for code, n in documents("found").items()},
         "clusters": {str(size): documents("clusters")[str(size)] for size in sorted(map(int, documents("clusters")))},
     }

@@ -85,7 +85,9 @@ def page(summary: Row) -> str:
         "<h2>Sizes of duplicate clusters</h2>",
         clusters(rows),
         "<h2>Identifiers masked</h2>",
-        masked(rows),
+        counts(rows, "masked"),
+        "<h2>Evaluation sets met</h2>",
+        counts(rows, "hits"),
         "<h2>Language by language</h2>",
         *(language(code, row, summary["stories"]) for code, row in rows.items()),
         "<h2>Costs</h2><p>Times and memory differ from run to run, and this page does not. "
@@ -254,11 +256,11 @@ def clusters(rows: Mapping[str, Row]) -> str:
     return f'{story}<div class="charts">{"".join(charts)}</div>'
 
 
-def masked(rows: Mapping[str, Row]) -> str:
-    kinds = sorted({kind for row in rows.values() for kind in row["masked"]})
+def counts(rows: Mapping[str, Row], key: str) -> str:
+    kinds = sorted({kind for row in rows.values() for kind in row[key]})
     if not kinds:
         return "<p>None were found.</p>"
-    lines = [[name_of(row), *(count_cell(row["masked"].get(kind, 0)) for kind in kinds)] for row in rows.values()]
+    lines = [[name_of(row), *(count_cell(row[key].get(kind, 0)) for kind in kinds)] for row in rows.values()]
     return table(("language", *(html.escape(kind) for kind in kinds)), lines)
 
 

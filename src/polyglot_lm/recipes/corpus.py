@@ -13,6 +13,7 @@ from polyglot_lm.corpus.build import build_corpus
 from polyglot_lm.corpus.chromium import CATALOGUE, LICENSE, WHEEL_SHA256, extract_catalogue
 from polyglot_lm.corpus.decontaminate import ID_FIELDS, NGRAM_UNITS, NgramShape, index_benchmarks
 from polyglot_lm.corpus.deduplicate import deduplicate
+from polyglot_lm.corpus.extra import Extra
 from polyglot_lm.corpus.hub import PREFIX, HubDataset, hub_dataset
 from polyglot_lm.corpus.identify import profiles
 from polyglot_lm.corpus.ingest import Reading, ingest
@@ -24,6 +25,7 @@ from polyglot_lm.corpus.web import extract_web, web_files
 from polyglot_lm.languages import Language, select
 from polyglot_lm.masking import KINDS, check_kinds, countries_with_rules
 from polyglot_lm.pipeline import Step, UserError
+from polyglot_lm.recipes.further import Further
 from polyglot_lm.recipes.recipe import Recipe
 
 WEB = "web:"
@@ -43,18 +45,35 @@ def corpus(
     held_out: float = 0.001,
     max_held_out: float = 0.1,
     max_domain_share: float = 0.01,
+    lexicons: tuple[str, ...] = (),
+    url_lists: tuple[str, ...] = (),
+    linear_models: tuple[str, ...] = (),
+    fasttext_models: tuple[str, ...] = (),
+    min_scores: tuple[str, ...] = (),
+    max_scores: tuple[str, ...] = (),
+    rank_by: str = "",
     budget_gigabytes: int = 1000,
     num_samples: int = 3,
 ) -> Recipe:
     """`source_megabytes` bounds what is streamed of each hub data set in each language; folders are read whole.
-
     `benchmarks` are folders of evaluation sets, <task>/<split>.jsonl: a document with `min_hits` n-grams of a text of theirs goes.
     `budget_gigabytes` of English-equivalent text, in equal shares, is what the report holds the supply against.
-
     `held_out` is the share of each of control, select and test; it grows up to `max_held_out` until each has a megabyte.
+    `lexicons`, `url_lists` and `linear_models` are NAME:FILE, `fasttext_models` NAME:FILE:LABEL, with `{code}` for the language
+    where its files differ: each is a column score_NAME. `min_scores` and `max_scores` are NAME:NUMBER; `rank_by` is a NAME.
     """
     chosen = select(languages)
-    thresholds = {language.code: thresholds_of(language.code) if quality == "calibrated" else mild(language) for language in chosen}
+    further = Further(
+        lexicons=lexicons,
+        url_lists=url_lists,
+        linear_models=linear_models,
+        fasttext_models=fasttext_models,
+        min_scores=min_scores,
+        max_scores=max_scores,
+        rank_by=rank_by,
+    )
+    judged = {language.code: thresholds_of(language.code) if quality == "calibrated" else mild(language) for language in chosen}
+    thresholds = {code: further.bounded(each) for code, each in judged.items()}
     split = Split(
         key=split_key,
         control=held_out,
@@ -64,29 +83,42 @@ def corpus(
         max_share=max_held_out,
         max_domain_share=max_domain_share,
     )
-    documents = documents_of(chosen, sources, thresholds, source_megabytes)
+    documents = documents_of(chosen, sources, thresholds, source_megabytes, further)
     index = index_step(benchmarks) if benchmarks else None
-    corpora = corpora_of(chosen, documents, thresholds, agreement, split, mask_kinds, index, min_hits)
-    report = corpus_report.step(
-        "corpus-report",
-        languages={language.code: facts_of(language) for language in chosen},
-        source_names=tuple(source_name(source) for source in sources),
-        documents=documents,
-        corpora=corpora,
-        thresholds=thresholds,
-        budget=Budget(english_bytes=budget_gigabytes * 10**9, shares={language.code: 1 / len(chosen) for language in chosen}),
-        num_samples=num_samples,
-        mask_countries=known_countries(),
-    )
+    corpora = corpora_of(chosen, documents, thresholds, agreement, split, mask_kinds, index, min_hits, further.ranking())
+    names = tuple(source_name(source) for source in sources)
+    report = report_step(chosen, names, documents, corpora, thresholds, budget_gigabytes * 10**9, num_samples)
     return Recipe(results={**{f"corpus-{code}": step for code, step in corpora.items()}, "report": report})
 
 
-def facts_of(language: Language) -> Facts:
-    return Facts(
-        name=language.name,
-        english_name=language.english_name,
-        byte_premium=language.byte_premium,
-        supply_bytes=language.supply_bytes,
+def report_step(
+    chosen: tuple[Language, ...],
+    source_names: tuple[str, ...],
+    documents: Mapping[str, tuple[Step, ...]],
+    corpora: Mapping[str, Step],
+    thresholds: Mapping[str, Thresholds],
+    english_bytes: int,
+    num_samples: int,
+) -> Step:
+    facts = {
+        language.code: Facts(
+            name=language.name,
+            english_name=language.english_name,
+            byte_premium=language.byte_premium,
+            supply_bytes=language.supply_bytes,
+        )
+        for language in chosen
+    }
+    return corpus_report.step(
+        "corpus-report",
+        languages=facts,
+        source_names=source_names,
+        documents=documents,
+        corpora=corpora,
+        thresholds=thresholds,
+        budget=Budget(english_bytes=english_bytes, shares=dict.fromkeys(facts, 1 / len(facts))),
+        num_samples=num_samples,
+        mask_countries=known_countries(),
     )
 
 
@@ -104,16 +136,25 @@ def mild(language: Language) -> Thresholds:
 
 
 def documents_of(
-    chosen: tuple[Language, ...], sources: tuple[str, ...], thresholds: Mapping[str, Thresholds], source_megabytes: int
+    chosen: tuple[Language, ...],
+    sources: tuple[str, ...],
+    thresholds: Mapping[str, Thresholds],
+    source_megabytes: int,
+    further: Further = Further(),
 ) -> dict[str, tuple[Step, ...]]:
     """One ingest step a language and source."""
     if not sources:
         raise UserError("no source given; write --set sources=FOLDER or hub:OWNER/NAME, several with commas between")
+    scores = {language.code: further.scores(language) for language in chosen}
     shared = {source: step for source in sources if (step := shared_step(source, chosen)) is not None}
     return {
         language.code: tuple(
             ingest_step(
-                language, source, thresholds[language.code], shared.get(source) or found(source, language, source_megabytes)
+                language,
+                source,
+                thresholds[language.code],
+                shared.get(source) or found(source, language, source_megabytes),
+                scores[language.code],
             )
             for source in sources
         )
@@ -138,7 +179,7 @@ def found(source: str, language: Language, megabytes: int) -> HubDataset | Files
     return files_of(source, language.code)
 
 
-def ingest_step(language: Language, source: str, thresholds: Thresholds, documents: object) -> Step:
+def ingest_step(language: Language, source: str, thresholds: Thresholds, documents: object, scores: tuple[Extra, ...] = ()) -> Step:
     return ingest.step(
         f"documents/{language.code}/{source_name(source)}",
         source=documents,
@@ -150,6 +191,7 @@ def ingest_step(language: Language, source: str, thresholds: Thresholds, documen
             shingle_units=language.shingle_units,
             languages=profiles(language.code),
         ),
+        **({"further": scores} if scores else {}),  # so that who asks for none keeps the documents of before
     )
 
 
@@ -184,6 +226,7 @@ def corpora_of(
     mask_kinds: tuple[str, ...],
     contamination: Step | None = None,
     min_hits: int = 2,
+    ranking: str | None = None,
 ) -> dict[str, Step]:
     """One deduplication step a group of languages, one corpus a language; raises UserError for an unknown kind of identifier."""
     check_kinds(mask_kinds)
@@ -197,7 +240,7 @@ def corpora_of(
             thresholds={code: thresholds[code] for code in codes},
             agreement=agreement,
             split=split,
-            quality=None,
+            quality=ranking,
         )
         for codes in groups.values()
         for code in codes

@@ -2,11 +2,12 @@
 
 from polyglot_lm.tokenizer.encode import encode_corpus
 from polyglot_lm.tokenizer.policies import Balanced, Natural, ParallelText, Parity, Policy
-from polyglot_lm.tokenizer.special import END, END_ID, PERSONAL_TOKENS, SPECIAL_TOKENS
+from polyglot_lm.tokenizer.special import ALIASES, END, END_ID, PERSONAL_TOKENS, SPECIAL_TOKENS
 from polyglot_lm.tokenizer.train import CONFIG_FILE, check_vocab_size, train_tokenizer
 from polyglot_lm.tokenizer.vocabulary import TOKENIZER_FILE, Tokenizer
 
 __all__ = [
+    "ALIASES",
     "CONFIG_FILE",
     "END",
     "END_ID",
