@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyglot_lm.evaluation.references import REFERENCES_FILE, measure_references, order0_bits, token_counts, xz_bits
-from polyglot_lm.pipeline import read_json
+from polyglot_lm.pipeline import Runtime, read_json
 from polyglot_lm.shards import EncodedDocument, texts, write_tokens
 from polyglot_lm.tokenizer import Tokenizer, encode_corpus, train_tokenizer
 
@@ -52,7 +52,7 @@ def test_order0_probabilities_sum_to_one(counts: list[int]) -> None:
 
 
 @given(DOCUMENTS)
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 def test_token_counts_are_those_of_all_folders(tmp_path_factory: pytest.TempPathFactory, documents: list[list[int]]) -> None:
     root = tmp_path_factory.mktemp("tokens")
     halves = documents[::2], documents[1::2]
@@ -69,7 +69,15 @@ def test_references_are_bits_a_byte_of_the_test_split(tmp_path: Path) -> None:
     train_tokenizer(tmp_path, corpora=corpora, byte_premiums=premiums, vocab_size=384, max_english_bytes=10**6)
     tokens = {code: (tmp_path / "tokens" / code,) for code in corpora}
     for code, corpus in corpora.items():
-        encode_corpus(tokens[code][0], corpus=corpus, tokenizer=tmp_path, language=code, source="tiny", byte_premium=premiums[code])
+        encode_corpus(
+            tokens[code][0],
+            corpus=corpus,
+            tokenizer=tmp_path,
+            language=code,
+            source="tiny",
+            byte_premium=premiums[code],
+            runtime=Runtime(workers=1),
+        )
     measure_references(tmp_path, corpora=corpora, tokens=tokens, tokenizer=tmp_path, max_train_bytes=1000)
     measured, tokenizer = read_json(tmp_path / REFERENCES_FILE), Tokenizer(tmp_path)
     for code, corpus in corpora.items():

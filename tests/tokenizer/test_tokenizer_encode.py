@@ -12,11 +12,13 @@ from conftest import SENTENCES, tiny_texts, write_corpus
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyglot_lm.pipeline import CorruptFileError, UserError, read_json
+from polyglot_lm.pipeline import CorruptFileError, Runtime, UserError, read_json
 from polyglot_lm.shards import DocumentWriter, TokenDataset, part_path, read_documents
 from polyglot_lm.tokenizer import PERSONAL_TOKENS, TOKENIZER_FILE, Tokenizer, encode_corpus, train_tokenizer
 
 ASSIGNED = st.text(st.characters(exclude_categories=("Cs", "Cn")))  # surrogates are no text; what is unassigned has no NFC yet
+
+ALONE = Runtime(workers=1)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +89,9 @@ def test_token_ids_of_one_sentence_a_script_stay_what_they_are(tokenizer: Tokeni
 
 @pytest.mark.parametrize("code", ["ko", "th"])
 def test_encoded_documents_end_and_add_up(tmp_path: Path, folder: Path, tiny_corpora: dict[str, Path], code: str) -> None:
-    counters = encode_corpus(tmp_path, corpus=tiny_corpora[code], tokenizer=folder, language=code, source="tiny", byte_premium=2.5)
+    counters = encode_corpus(
+        tmp_path, corpus=tiny_corpora[code], tokenizer=folder, language=code, source="tiny", byte_premium=2.5, runtime=ALONE
+    )
     dataset, tokenizer = TokenDataset(tmp_path), Tokenizer(folder)
     rows = list(read_documents(tiny_corpora[code], ("text", "num_bytes"), "train"))
     for number, row in enumerate(rows):
@@ -112,19 +116,18 @@ def test_only_the_training_split_of_the_named_source_is_encoded(tmp_path: Path, 
             writer.write(
                 {"id": str(number), "text": text, "source": source, "split": split, "num_bytes": len(text), "cluster_size": 1}
             )
-    encode_corpus(tmp_path / "tokens", corpus=tmp_path / "corpus", tokenizer=folder, language="en", source="web", byte_premium=1.0)
+    encode_corpus(
+        tmp_path / "tokens",
+        corpus=tmp_path / "corpus",
+        tokenizer=folder,
+        language="en",
+        source="web",
+        byte_premium=1.0,
+        runtime=ALONE,
+    )
     dataset, tokenizer = TokenDataset(tmp_path / "tokens"), Tokenizer(folder)
     read = [tokenizer.decode_bytes(dataset.document(number)[:-1].tolist()).decode() for number in range(len(dataset))]
     assert read == ["train web 0", "train web 4"]
-
-
-def test_encoding_twice_gives_the_same_bytes(tmp_path: Path, folder: Path, tiny_corpora: dict[str, Path]) -> None:
-    for name in ("first", "second"):
-        encode_corpus(tmp_path / name, corpus=tiny_corpora["ja"], tokenizer=folder, language="ja", source="tiny", byte_premium=1.0)
-    names = sorted(path.name for path in (tmp_path / "first").iterdir())
-    assert names == ["dataset.json", "shard-00000.bin", "shard-00000.parquet"]
-    for name in names:
-        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
 
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
@@ -149,11 +152,40 @@ def test_a_tokenizer_without_an_end_is_refused(tmp_path: Path, folder: Path) -> 
         Tokenizer(tmp_path)
 
 
+def edited(folder: Path, tmp_path: Path, edit: Callable[[dict[str, Any]], None]) -> Path:
+    read = json.loads((folder / TOKENIZER_FILE).read_text(encoding="utf-8"))
+    edit(read)
+    (tmp_path / TOKENIZER_FILE).write_text(json.dumps(read), encoding="utf-8")
+    return tmp_path
+
+
+def test_a_tokenizer_of_another_kind_is_refused(tmp_path: Path, folder: Path) -> None:
+    words = {"type": "WordLevel", "vocab": {"a": 0, "<|endoftext|>": 1}, "unk_token": "a"}
+    with pytest.raises(UserError, match=r"tokenizer\.json is a WordLevel tokenizer; Polyglot trains on byte-level BPE"):
+        Tokenizer(edited(folder, tmp_path, lambda read: read.update(model=words)))
+
+
+def test_a_bpe_of_characters_is_refused(tmp_path: Path, folder: Path) -> None:
+    def drop_bytes(read: dict[str, Any]) -> None:
+        read["model"].update(merges=[], vocab={"a": 64, "b": 65})
+
+    with pytest.raises(UserError, match=r"not byte-level: 254 of the 256 bytes have no token"):
+        Tokenizer(edited(folder, tmp_path, drop_bytes))
+
+
+def test_a_vocabulary_with_holes_counts_its_largest_id(tmp_path: Path, folder: Path) -> None:
+    def skip(read: dict[str, Any]) -> None:
+        read["model"]["vocab"]["ZZZ"] = 999
+
+    holed = Tokenizer(edited(folder, tmp_path, skip))
+    assert (holed.vocab_size, len(holed.token_bytes), holed.token_bytes[999], holed.token_bytes[998]) == (1000, 1000, b"ZZZ", b"")
+
+
 def test_a_damaged_corpus_is_named(tmp_path: Path, folder: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus", "en", 5)
     (corpus / "part-00000.parquet").write_bytes(b"PAR1 and nothing else")
     with pytest.raises(CorruptFileError, match=r"part-00000\.parquet is damaged"):
-        encode_corpus(tmp_path, corpus=corpus, tokenizer=folder, language="en", source="tiny", byte_premium=1.0)
+        encode_corpus(tmp_path, corpus=corpus, tokenizer=folder, language="en", source="tiny", byte_premium=1.0, runtime=ALONE)
 
 
 def test_the_telephone_token_of_polyglot_ko_stands_for_ours(folder: Path, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_every_language_gives_the_same_english_equivalent_bytes(tmp_path: Path) 
 def test_only_training_text_reaches_the_tokenizer(tmp_path: Path, tiny_corpora: dict[str, Path]) -> None:
     for code, corpus in tiny_corpora.items():
         with DocumentWriter(part_path(tmp_path / code, 0)) as writer:
-            for row in read_documents(corpus, ("text", "split"), "train"):
+            for row in read_documents(corpus, ("text", "split", "num_bytes"), "train"):
                 writer.write(row)
     without_held_out = {code: tmp_path / code for code in tiny_corpora}
     assert train(tmp_path / "first", tiny_corpora).hash == train(tmp_path / "second", without_held_out).hash

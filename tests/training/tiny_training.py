@@ -59,7 +59,15 @@ def make_inputs(root: Path, corpora: Mapping[str, Path]) -> Inputs:
     train_tokenizer(tokenizer, corpora=chosen, byte_premiums=PREMIUMS, vocab_size=384, max_english_bytes=20_000)
     for code, corpus in chosen.items():
         folder = root / "tokens" / code
-        encode_corpus(folder, corpus=corpus, tokenizer=tokenizer, language=code, source="tiny", byte_premium=PREMIUMS[code])
+        encode_corpus(
+            folder,
+            corpus=corpus,
+            tokenizer=tokenizer,
+            language=code,
+            source="tiny",
+            byte_premium=PREMIUMS[code],
+            runtime=Runtime(workers=1),
+        )
     tokens = {code: root / "tokens" / code for code in chosen}
     plan_mixture(mixture, tokens=tokens, policy=Uniform(unit="english_bytes"), seed=1)
     return Inputs(corpora=chosen, tokenizer=tokenizer, tokens=tokens, mixture=mixture)

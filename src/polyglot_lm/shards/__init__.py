@@ -8,6 +8,7 @@ from polyglot_lm.shards.documents import (
     SPLITS,
     DocumentWriter,
     count_documents,
+    count_text_bytes,
     part_path,
     read_columns,
     read_documents,
@@ -15,7 +16,7 @@ from polyglot_lm.shards.documents import (
     texts,
 )
 from polyglot_lm.shards.metrics import METRICS_FILE, Metrics, read_metrics
-from polyglot_lm.shards.tokens import EncodedDocument, TokenDataset, Tokens, write_tokens
+from polyglot_lm.shards.tokens import EncodedDocument, TokenDataset, Tokens, describe_tokens, shard_path, write_shard, write_tokens
 
 __all__ = [
     "DOCUMENT_SCHEMA",
@@ -30,11 +31,15 @@ __all__ = [
     "TokenDataset",
     "Tokens",
     "count_documents",
+    "count_text_bytes",
+    "describe_tokens",
     "part_path",
     "read_columns",
     "read_documents",
     "read_metrics",
     "require_documents",
+    "shard_path",
     "texts",
+    "write_shard",
     "write_tokens",
 ]

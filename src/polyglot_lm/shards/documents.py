@@ -131,8 +131,19 @@ def require_documents(corpora: Mapping[str, Path], split: str) -> None:
 
 def count_documents(path: Path) -> int:
     """Return the rows of one part; raises CorruptFileError when its end cannot be read."""
+    return int(read_end(path).num_rows)
+
+
+def count_text_bytes(path: Path) -> int:
+    """Return about how many bytes of text one part holds, by its end alone; raises CorruptFileError when that cannot be read."""
+    end = read_end(path)
+    columns = [number for number, name in enumerate(end.schema.names) if name == "text"]
+    return sum(end.row_group(group).column(n).total_uncompressed_size for group in range(end.num_row_groups) for n in columns)
+
+
+def read_end(path: Path) -> pq.FileMetaData:
     try:
-        return int(pq.read_metadata(path).num_rows)
+        return pq.read_metadata(path)
     except (pa.ArrowException, OSError) as error:
         raise CorruptFileError(path, str(error).splitlines()[0]) from error
 

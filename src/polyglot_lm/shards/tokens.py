@@ -9,7 +9,7 @@ Reading maps the files; a block is checked against its checksum the first time a
 terabyte costs nothing and a flipped bit is still named.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class EncodedDocument:
     """A document as ids, its end token included, with what the index keeps of it."""
 
     id: str
-    tokens: list[int]
+    tokens: Sequence[int] | npt.NDArray[np.unsignedinteger[Any]]
     num_bytes: int
     cluster_size: int
     quality: float | None
@@ -63,8 +63,15 @@ def write_tokens(
     """
     stream = iter(documents)
     shards: list[dict[str, Any]] = []
-    while shard := write_shard(folder, len(shards), stream, token_dtype(vocab_size)):
+    while shard := write_shard(shard_path(folder, len(shards)), stream, vocab_size, max_tokens=SHARD_TOKENS):
         shards.append(shard)
+    return describe_tokens(folder, shards, vocab_size, description)
+
+
+def describe_tokens(
+    folder: Path, shards: Sequence[Mapping[str, Any]], vocab_size: int, description: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write `dataset.json` over shards that are written, by what `write_shard` returned for each; return its content."""
     totals = {key: sum(shard[key] for shard in shards) for key in ("documents", "tokens", "bytes")}
     english_bytes = totals["bytes"] / description["byte_premium"]
     dataset = {
@@ -81,9 +88,13 @@ def write_tokens(
     return dataset
 
 
-def write_shard(folder: Path, number: int, documents: Iterator[EncodedDocument], dtype: np.dtype[Any]) -> dict[str, Any] | None:
-    """Write documents until the shard is full or they end; return its description, None when there were none."""
-    path = folder / f"shard-{number:05d}.bin"
+def shard_path(folder: Path, number: int) -> Path:
+    return folder / f"shard-{number:05d}.bin"
+
+
+def write_shard(path: Path, documents: Iterator[EncodedDocument], vocab_size: int, *, max_tokens: float) -> dict[str, Any] | None:
+    """Write documents until the shard has `max_tokens` or they end; return its description, None when there were none."""
+    dtype = token_dtype(vocab_size)
     rows: list[dict[str, Any]] = []
     offset = 0
     with atomic_path(path) as temporary, temporary.open("wb") as file:
@@ -100,7 +111,7 @@ def write_shard(folder: Path, number: int, documents: Iterator[EncodedDocument],
                 }
             )
             offset += len(document.tokens)
-            if offset >= SHARD_TOKENS:
+            if offset >= max_tokens:
                 break
     if not rows:
         path.unlink()

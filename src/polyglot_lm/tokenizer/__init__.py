@@ -1,8 +1,10 @@
 """Byte-level BPE: special tokens, training, encoding."""
 
-from polyglot_lm.tokenizer.encode import Tokenizer, encode_corpus
+from polyglot_lm.tokenizer.encode import encode_corpus
+from polyglot_lm.tokenizer.policies import Balanced, Natural, ParallelText, Parity, Policy
 from polyglot_lm.tokenizer.special import ALIASES, END, END_ID, PERSONAL_TOKENS, SPECIAL_TOKENS
-from polyglot_lm.tokenizer.train import CONFIG_FILE, TOKENIZER_FILE, check_vocab_size, train_tokenizer
+from polyglot_lm.tokenizer.train import CONFIG_FILE, check_vocab_size, train_tokenizer
+from polyglot_lm.tokenizer.vocabulary import TOKENIZER_FILE, Tokenizer
 
 __all__ = [
     "ALIASES",
@@ -12,6 +14,11 @@ __all__ = [
     "PERSONAL_TOKENS",
     "SPECIAL_TOKENS",
     "TOKENIZER_FILE",
+    "Balanced",
+    "Natural",
+    "ParallelText",
+    "Parity",
+    "Policy",
     "Tokenizer",
     "check_vocab_size",
     "encode_corpus",

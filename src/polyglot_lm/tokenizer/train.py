@@ -1,19 +1,25 @@
-"""Train a byte-level BPE on equal amounts of every language.
+"""Train a byte-level BPE on a bounded sample of every language.
 
 In: corpora, a folder a language. Out: `tokenizer.json` (Hugging Face tokenizers) and `tokenizer_config.json` (transformers).
-The sampling policy is the tokenizer's own, apart from the training mixture: the same number of English-equivalent bytes
-(UTF-8 bytes ÷ byte premium) of every language, cut where the smallest ends. The pre-tokeniser keeps combining marks with their
-letters (`[\\p{L}\\p{M}]+`), else no Thai word with a vowel sign above could ever become one token; numbers are cut every
-three digits; NFC. Merges are learned on bytes, so every text can be encoded.
+The sampling policy is the tokenizer's own, apart from the training mixture (see `policies`); unless another is chosen, the same
+number of English-equivalent bytes (UTF-8 bytes ÷ byte premium) of every language, cut where the smallest ends. The pre-tokeniser
+keeps combining marks with their letters (`[\\p{L}\\p{M}]+`), else no Thai word with a vowel sign above could ever become one token;
+numbers are cut every three digits; NFC. Merges are learned on bytes, so every text can be encoded.
 """
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 from polyglot_lm.pipeline import Counters, Runtime, UserError, stage, write_json, xxh3_128_file
-from polyglot_lm.shards import require_documents, texts
+from polyglot_lm.shards import read_documents, require_documents
+from polyglot_lm.tokenizer.morphemes import WALL, require_analysers, walled
+from polyglot_lm.tokenizer.policies import Balanced, Policy
 from polyglot_lm.tokenizer.special import END, NUM_SPECIAL, PERSONAL_TOKENS, SPECIAL_TOKENS
+from polyglot_lm.tokenizer.vocabulary import TOKENIZER_FILE
 
 WORDS = (
     r"'(?i:[sdmt]|ll|ve|re)"  # English clitics
@@ -22,8 +28,8 @@ WORDS = (
     r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*"  # punctuation
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
+SPARE = 0.02  # of a spread sample, so that its documents seldom run out before its bytes
 
 
 @stage(version=1)
@@ -34,28 +40,48 @@ def train_tokenizer(
     byte_premiums: Mapping[str, float],
     vocab_size: int,
     max_english_bytes: int,
+    policy: Policy = Balanced(),
+    spread: bool = False,
+    morphemes: tuple[str, ...] = (),
     runtime: Runtime = Runtime(),
 ) -> Counters:
-    """Train on at most `max_english_bytes` of each corpus, equally of all; raises UserError for a size not divisible by 128."""
+    """Train on at most `max_english_bytes` of a corpus, in the mean over all; raises UserError for a size not divisible by 128.
+
+    With `spread` the sample's documents come from all over a corpus, else they are its first ones. In the languages of
+    `morphemes` no merge is learned across a morpheme's boundary. Memory holds the distinct words of the sample.
+    """
     check_vocab_size(vocab_size)
+    require_analysers(morphemes)
     require_documents(corpora, "train")
-    supply = {code: corpus_bytes(folder) / byte_premiums[code] for code, folder in corpora.items()}
-    budget = min(max_english_bytes, *supply.values())
-    limits = {code: int(budget * byte_premiums[code]) for code in corpora}
-    tokenizer = new_tokenizer()
+    num_bytes = {code: corpus_bytes(folder) for code, folder in corpora.items()}
+    supply = {code: size / byte_premiums[code] for code, size in num_bytes.items()}
+    budgets = policy.budgets(supply, max_english_bytes)
+    limits = {code: int(budgets[code] * byte_premiums[code]) for code in corpora}
+    tokenizer = new_tokenizer(walls=bool(morphemes))
     with runtime.progress.task("tokenizer", total=sum(limits.values()), unit="B") as task:
-        sample = (text for code, folder in corpora.items() for text in first_bytes(folder, limits[code], task))
-        tokenizer.train_from_iterator(sample, trainer(vocab_size))
+        samples = {
+            code: functools.partial(
+                sample,
+                folder,
+                limits[code],
+                task,
+                share=limits[code] / num_bytes[code] if spread else 1.0,
+                walls_of=code if code in morphemes else None,
+            )
+            for code, folder in corpora.items()
+        }
+        policy.train(tokenizer, samples, vocab_size, byte_premiums)
     if tokenizer.get_vocab_size() != vocab_size:
         raise UserError(
             f"the text yields only {tokenizer.get_vocab_size()} tokens, fewer than vocab_size={vocab_size}; "
             "ask for fewer or add text"
         )
+    tokenizer.pre_tokenizer = new_tokenizer().pre_tokenizer  # without walls
     tokenizer.save(str(out / TOKENIZER_FILE))
     write_json(out / CONFIG_FILE, transformers_config())
     return {
         "vocab_size": vocab_size,
-        "english_bytes_per_language": int(budget),
+        "english_bytes_per_language": int(sum(budgets.values()) / len(budgets)),
         "bytes": limits,
         "tokenizer": xxh3_128_file(out / TOKENIZER_FILE),
     }
@@ -69,13 +95,15 @@ def check_vocab_size(vocab_size: int) -> None:
         raise UserError(f"vocab_size is {vocab_size}; it must be a multiple of 128 from {smallest} up, such as {near}")
 
 
-def new_tokenizer() -> Any:
+def new_tokenizer(*, walls: bool = False) -> Any:
+    """Return an untrained tokenizer; with `walls` its pre-tokeniser cuts at them first and takes them out."""
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
+            *([pre_tokenizers.Split(WALL, behavior="removed")] if walls else []),
             pre_tokenizers.Split(Regex(WORDS), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
@@ -84,25 +112,32 @@ def new_tokenizer() -> Any:
     return tokenizer
 
 
-def trainer(vocab_size: int) -> Any:
-    from tokenizers import pre_tokenizers, trainers
-
-    return trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=list(SPECIAL_TOKENS),
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-
-
 def corpus_bytes(folder: Path) -> int:
-    return sum(len(text.encode()) for text in texts(folder, "train"))
+    return sum(row["num_bytes"] for row in read_documents(folder, ("num_bytes",), "train"))
 
 
-def first_bytes(folder: Path, limit: int, task: Any) -> Iterator[str]:
-    """Yield training documents until `limit` bytes are out; the last one is cut at a character."""
+def sample(folder: Path, limit: int, task: Any, *, share: float, walls_of: str | None) -> Iterator[str]:
+    """Yield a language's texts for training, with the walls of its morphemes where asked for."""
+    chosen = first_bytes(texts_of_share(folder, share), limit, task)
+    return walled(chosen, walls_of) if walls_of else chosen
+
+
+def texts_of_share(folder: Path, share: float) -> Iterator[str]:
+    """Yield training texts, of `share` < 1 those whose id's hash falls into a little more than it, first, and then the others."""
+    if share >= 1:
+        yield from (row["text"] for row in read_documents(folder, ("text",), "train"))
+        return
+    bound = int((share + SPARE * share**0.5) * 2**64)
+    for inside in (True, False):
+        for row in read_documents(folder, ("id", "text"), "train"):
+            if (xxhash.xxh3_64_intdigest(row["id"].encode()) < bound) == inside:
+                yield row["text"]
+
+
+def first_bytes(texts: Iterable[str], limit: int, task: Any) -> Iterator[str]:
+    """Yield texts until `limit` bytes are out; the last one is cut at a character."""
     left = limit
-    for text in texts(folder, "train"):
+    for text in texts:
         data = text.encode()[:left]
         task.advance(len(data))
         yield data.decode(errors="ignore")

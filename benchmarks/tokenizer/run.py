@@ -1,0 +1,222 @@
+"""What a sentence costs in every language under our tokenizer, and how fast it is trained and encodes.
+
+    make bench ROOM=tokenizer
+
+Training text is a spread sample of `../shared/data/text`, balanced by English-equivalent bytes; parity is steered by FLORES-200
+dev, figures are of devtest. Each tokenizer is trained by a process of its own, whose wall time and peak memory count.
+Encoding is compared with `encode_batch` of Hugging Face tokenizers in this run, on all of the text, ids and all; speeds are MB
+(1e6) of UTF-8 in a CPU second. Prints tables and, as its last line, one JSON object, also in `benchmarks/results/tokenizer.json`.
+
+    python benchmarks/tokenizer/run.py --study    vocabularies of 16,384 to 131,072 as well: tokenizer_study.json
+    python benchmarks/tokenizer/run.py --quick    a vocabulary of 4,096 on 2 MB, to see that it works; writes no results
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from polyglot_lm.languages import languages
+from polyglot_lm.model.config import neox
+from polyglot_lm.pipeline import Runtime, write_json
+from polyglot_lm.shards import DocumentWriter, part_path
+from polyglot_lm.tokenizer import Balanced, Natural, ParallelText, Parity, Policy, Tokenizer, encode_corpus, train_tokenizer
+from polyglot_lm.tokenizer.encode import ENCODE_BATCH, Fast, Reference
+from polyglot_lm.tokenizer.parity import measure, read_measurable, read_parallel
+
+REPOSITORY = Path(__file__).parents[2]
+RESULTS = REPOSITORY / "benchmarks" / "results"
+DATA = Path(os.environ.get("POLYGLOT_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
+DEV, DEVTEST = (DATA / "parallel" / f"flores200_{part}.jsonl.zst" for part in ("dev", "devtest"))
+CODES = ("ko", "zh", "ja", "id", "ms", "vi", "th", "en")
+STUDY = (16_384, 32_768, 65_536, 100_352, 131_072)
+PLAIN_SHARE = 0.8  # the knob: parity and cost both fall as it rises
+POLICIES: Mapping[str, Policy] = {
+    "natural": Natural(),
+    "balanced": Balanced(),
+    "parity": Parity(parallel=ParallelText(path=DEV), plain_share=0.0),
+    "hybrid": Parity(parallel=ParallelText(path=DEV), plain_share=PLAIN_SHARE),
+}
+REPORTED = "hybrid"
+MODELS = {"1.3b": (24, 2048, 16), "3.8b": (32, 3072, 24), "5.8b": (28, 4096, 16), "12.8b": (40, 5120, 40)}  # layers, width, heads
+
+
+def documents(code: str) -> Iterator[str]:
+    """Yield all documents of a language, source after source."""
+    for path in sorted((DATA / "text" / code).glob("*.jsonl.zst")):
+        for line in pa.input_stream(str(path), compression="zstd").read().split(b"\n"):
+            if line:
+                yield json.loads(line)["text"]
+
+
+def write_corpora(root: Path) -> dict[str, Path]:
+    """Write all text as corpora, a folder a language."""
+    for code in CODES:
+        with DocumentWriter(part_path(root / code, 0)) as writer:
+            for number, text in enumerate(documents(code)):
+                row = {"id": f"{code}{number}", "text": text, "lang": code, "source": "all", "num_bytes": len(text.encode())}
+                writer.write({**row, "cluster_size": 1, "split": "train"})
+    return {code: root / code for code in CODES}
+
+
+def train_here(out: Path, root: Path, policy: str, vocab_size: int, max_english_bytes: int) -> None:
+    """Train one tokenizer and print its measurements as JSON; run in a process of its own."""
+    started = time.monotonic()
+    counters = train_tokenizer(
+        out,
+        corpora={code: root / code for code in CODES},
+        byte_premiums={code: languages()[code].byte_premium for code in CODES},
+        vocab_size=vocab_size,
+        max_english_bytes=max_english_bytes,
+        policy=POLICIES[policy],
+        spread=True,
+    )
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    found = {
+        "megabytes": sum(counters["bytes"].values()) / 1e6,
+        "minutes": (time.monotonic() - started) / 60,
+        "cpu_minutes": (usage.ru_utime + usage.ru_stime) / 60,
+        "gigabytes": usage.ru_maxrss * 1024 / 1e9,
+    }
+    print(json.dumps(found))
+
+
+def trained(folder: Path, root: Path, policy: str, vocab_size: int, megabytes: float) -> dict[str, Any]:
+    """Train in a process of its own and measure on devtest."""
+    out = folder / f"{policy}-{vocab_size}"
+    out.mkdir()
+    english_bytes = int(megabytes * 1e6 / sum(languages()[code].byte_premium for code in CODES))
+    arguments = [str(out), str(root), policy, str(vocab_size), str(english_bytes)]
+    done = subprocess.run([sys.executable, __file__, "--train", *arguments], check=True, stdout=subprocess.PIPE, text=True)
+    figures = measure(read_measurable(str(out)), read_parallel(DEVTEST, CODES), "en")
+    measured = {**json.loads(done.stdout.splitlines()[-1]), **figures, "folder": str(out)}
+    print(
+        f"{policy:<9} {vocab_size:>7,} {measured['mean_tokens_per_sentence']:7.2f} tokens/sentence  Gini {measured['gini']:.4f}  "
+        f"max/min {measured['max_min']:.3f}  {measured['megabytes']:5.1f} MB  {measured['minutes']:5.1f} min  "
+        f"{measured['cpu_minutes']:5.1f} CPU min  {measured['gigabytes']:5.2f} GB",
+        flush=True,
+    )
+    return measured
+
+
+def encoding(folder: Path, root: Path, limit_bytes: int) -> dict[str, float]:
+    """Encode the text of every language by both libraries, cold; exits where one id differs."""
+    tokenizer = Tokenizer(folder)
+    seconds = {"fast": 0.0, "hf": 0.0, "shards": 0.0}
+    total = 0
+    for code in CODES:
+        fast, reference = Fast(tokenizer), Reference(tokenizer)
+        texts, size = [], 0
+        for text in documents(code):
+            if size >= limit_bytes:
+                break
+            texts.append(text)
+            size += len(text.encode())
+        total += size
+        begun = dict(seconds)
+        for start in range(0, len(texts), ENCODE_BATCH):
+            batch = texts[start : start + ENCODE_BATCH]
+            since = time.process_time()
+            ours = fast.encode(batch)
+            between = time.process_time()
+            theirs = reference.library.encode_batch(batch, add_special_tokens=False)
+            seconds["fast"] += between - since
+            seconds["hf"] += time.process_time() - between
+            for number, (ids, expected) in enumerate(zip(ours, theirs, strict=True), start):
+                if not np.array_equal(ids, expected.ids):
+                    sys.exit(f"{code}: document {number} has other ids by fastokens than by tokenizers")
+        speeds = {name: size / 1e6 / (seconds[name] - begun[name]) for name in ("fast", "hf")}
+        print(
+            f"encode {code}  {size / 1e6:6.1f} MB  fastokens {speeds['fast']:6.1f} MB/s  tokenizers {speeds['hf']:5.2f} MB/s",
+            flush=True,
+        )
+    if limit_bytes > 10**9:
+        seconds["shards"] = time_shards(folder, root)
+    return {name: total / 1e6 / taken for name, taken in seconds.items() if taken}
+
+
+def time_shards(folder: Path, root: Path) -> float:
+    """Return the CPU seconds of the whole encoding step: reading, encoding, sampling the reference, writing and checksums."""
+    since = time.process_time()
+    with tempfile.TemporaryDirectory() as scratch:
+        for code in CODES:
+            out = Path(scratch) / code
+            encode_corpus(
+                *(out,),
+                corpus=root / code,
+                tokenizer=folder,
+                language=code,
+                source="all",
+                byte_premium=languages()[code].byte_premium,
+                runtime=Runtime(workers=1),
+            )
+    return time.process_time() - since
+
+
+def embedding_shares(vocab_size: int) -> dict[str, float]:
+    """Return the share of the parameters that both embeddings are, by the size of the model."""
+    shares = {}
+    for name, (layers, width, heads) in MODELS.items():
+        model = neox(vocab_size=vocab_size, context=2048, num_layers=layers, width=width, num_heads=heads, rotary_dims=64)
+        shares[name] = 2 * vocab_size * width / model.num_parameters
+    return shares
+
+
+def study(folder: Path, root: Path, megabytes: float) -> None:
+    """Compare sizes of the vocabulary: tokens, parity, and what part of each model its embeddings are."""
+    rows = []
+    for vocab_size in STUDY:
+        measured = trained(folder / "study", root, REPORTED, vocab_size, megabytes)
+        rows.append({**measured, "vocab_size": vocab_size, "embedding_share": embedding_shares(vocab_size)})
+        print("          embeddings " + "  ".join(f"{name} {share:.1%}" for name, share in rows[-1]["embedding_share"].items()))
+    write_json(RESULTS / "tokenizer_study.json", {"policy": REPORTED, "rows": rows})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--train", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--study", action="store_true")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--megabytes", type=float, default=100.0)
+    arguments = parser.parse_args()
+    if arguments.train:
+        out, root, policy, vocab_size, english_bytes = arguments.train
+        train_here(Path(out), Path(root), policy, int(vocab_size), int(english_bytes))
+        return
+    vocab_size, megabytes = (4096, 2.0) if arguments.quick else (65_536, arguments.megabytes)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        root = folder / "corpora"
+        write_corpora(root)
+        measured = {policy: trained(folder, root, policy, vocab_size, megabytes) for policy in POLICIES}
+        best, balanced = measured[REPORTED], measured["balanced"]
+        speeds = encoding(Path(best["folder"]), root, 500_000 if arguments.quick else 2**40)
+        if arguments.study:
+            (folder / "study").mkdir()
+            study(folder, root, megabytes)
+    figures = {
+        "gini_64k": best["gini"],
+        "max_min_64k": best["max_min"],
+        "cost_over_balanced_bpe": best["mean_tokens_per_sentence"] / balanced["mean_tokens_per_sentence"] - 1,
+        "encode_mb_s_core": speeds["fast"],
+        "ratio_hf": speeds["fast"] / speeds["hf"],
+        "train_minutes_64k": best["minutes"],
+        "train_gb_64k": best["gigabytes"],
+    }
+    if not arguments.quick:
+        write_json(RESULTS / "tokenizer.json", {**figures, "speeds": speeds, "plain_share": PLAIN_SHARE, "tokenizers": measured})
+    print(json.dumps({key: round(value, 4) for key, value in figures.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Whose text a tokenizer learns from, and whose pairs it merges.
+
+    Natural    text in proportion to the supply, plain BPE: what a tokenizer gets that nobody balanced
+    Balanced   the same English-equivalent bytes of every language, plain BPE
+    Parity     balanced text, and at every merge the language that is dearest at the moment chooses (parity-aware BPE,
+               arXiv 2508.04796): dearest by tokens on parallel sentences or, without these, by bytes a token ÷ byte premium
+
+Most of the gain is in balanced text; parity takes the rest for one or two tokens in a hundred. `plain_share` is the knob between
+them: the share of merges, the first ones, that all languages choose together.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from polyglot_lm.pipeline import UserError, xxh3_128_file
+from polyglot_lm.tokenizer.parity import read_parallel
+from polyglot_lm.tokenizer.special import SPECIAL_TOKENS
+
+BYTES = 256
+Samples = Mapping[str, Callable[[], Iterator[str]]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParallelText:
+    """A file of parallel sentences (see `parity.read_parallel`); its identity is its content, not its place."""
+
+    path: Path
+
+    def identity(self) -> dict[str, Any]:
+        if not self.path.is_file():
+            raise UserError(f"there is no parallel text at {self.path}; give JSON lines with one sentence a language")
+        return {"bytes": self.path.stat().st_size, "xxh3_128": xxh3_128_file(self.path)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Natural:
+    """Every language's share of the text is its share of the supply, both in English-equivalent bytes."""
+
+    def budgets(self, supply: Mapping[str, float], mean: float) -> dict[str, float]:
+        share = min(1.0, mean * len(supply) / sum(supply.values()))
+        return {code: amount * share for code, amount in supply.items()}
+
+    def train(self, tokenizer: Any, samples: Samples, vocab_size: int, byte_premiums: Mapping[str, float]) -> None:
+        plain(tokenizer, samples, vocab_size)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Balanced:
+    """The same English-equivalent bytes of every language, cut where the smallest ends."""
+
+    def budgets(self, supply: Mapping[str, float], mean: float) -> dict[str, float]:
+        return dict.fromkeys(supply, min(mean, *supply.values()))
+
+    def train(self, tokenizer: Any, samples: Samples, vocab_size: int, byte_premiums: Mapping[str, float]) -> None:
+        plain(tokenizer, samples, vocab_size)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parity:
+    """Parity-aware BPE on balanced text; `window` keeps one language from many merges in a row."""
+
+    parallel: ParallelText | None
+    plain_share: float
+    variant: Literal["base", "window"] = "base"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.plain_share < 1:
+            raise UserError(
+                f"plain_share is {self.plain_share}; it must be at least 0 and below 1, where parity would choose nothing"
+            )
+
+    def budgets(self, supply: Mapping[str, float], mean: float) -> dict[str, float]:
+        return Balanced().budgets(supply, mean)
+
+    def train(self, tokenizer: Any, samples: Samples, vocab_size: int, byte_premiums: Mapping[str, float]) -> None:
+        from tokenizers import trainers
+
+        codes = list(samples)
+        merges = vocab_size - BYTES - len(SPECIAL_TOKENS)
+        sentences = read_parallel(self.parallel.path, codes) if self.parallel else None
+        trainer = trainers.ParityBpeTrainer(
+            num_merges=merges,
+            global_merges=round(merges * self.plain_share),
+            variant=self.variant,
+            ratio=None if sentences else [byte_premiums[code] for code in codes],
+            special_tokens=list(SPECIAL_TOKENS),
+            initial_alphabet=alphabet(),
+            show_progress=False,
+        )
+        trainer.train_from_iterator(
+            tokenizer,
+            train_iterators=[samples[code]() for code in codes],
+            dev_iterators=[iter(sentences[code]) for code in codes] if sentences else None,
+        )
+
+
+Policy = Natural | Balanced | Parity
+
+
+def plain(tokenizer: Any, samples: Samples, vocab_size: int) -> None:
+    from tokenizers import trainers
+
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=list(SPECIAL_TOKENS), initial_alphabet=alphabet(), show_progress=False
+    )
+    tokenizer.train_from_iterator((text for sample in samples.values() for text in sample()), trainer)
+
+
+def alphabet() -> Sequence[str]:
+    from tokenizers import pre_tokenizers
+
+    return sorted(pre_tokenizers.ByteLevel.alphabet())
