@@ -82,7 +82,12 @@ def test_generate_streams_whole_characters(finished: Path) -> None:
 
 
 def test_ctrl_c_ends_with_130_and_one_sentence_and_the_next_run_continues(finished: Path, tmp_path: Path) -> None:
-    process = subprocess.Popen(command(tmp_path, *TINY, "languages=ko,th,en", "steps=1500"), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(tmp_path, *TINY, "languages=ko,th,en", "steps=1500"),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    )
     wait_for(tmp_path, "training-*/checkpoints/step-*/state.json")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)

@@ -7,6 +7,8 @@
 only the last one stays. The trained model is written to `model/` in the Hugging Face format, which is all that later steps read.
 """
 
+import contextlib
+import ctypes
 import math
 import time
 from collections.abc import Mapping
@@ -32,6 +34,7 @@ from polyglot_lm.training.optim import OptimConfig, build_optimizers, rate_facto
 from polyglot_lm.training.parallel import World, joined
 
 LOG_EVERY = 10
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +70,7 @@ def train(
 ) -> Counters:
     """Train from scratch, or from the newest checkpoint in `out`; raises CorruptFileError for a damaged one or a damaged shard."""
     torch.set_num_threads(runtime.threads)
+    keep_freed_memory()
     with joined(runtime.device) as world:
         if training.batch_windows % world.size:
             raise UserError(f"batch_windows is {training.batch_windows}; {world.size} processes must divide it evenly")
@@ -87,6 +91,17 @@ def train(
             "amounts": dict(run.sampler.amounts),
             "unit": run.sampler.shares.unit,
         }
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep large blocks for the next step instead of giving them back and having them zeroed again, 800 MB a second.
+
+    Measured on the quickstart beside another busy program: 1,570 tokens/s against 820 to 1,140. Other C libraries stay as they are.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 @dataclass(kw_only=True, slots=True)
