@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +75,32 @@ def test_a_killed_worker_is_replaced_and_a_deadly_task_is_lost(tmp_path: Path) -
     assert (tmp_path / "part-00003.txt").read_text() == "9"
     assert attempts(tmp_path, 5) >= 3
     assert run_tasks(Runtime(workers=2), tmp_path, square, tasks, label="squares") == found
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import os, time; from polyglot_lm.pipeline import Runtime\n"
+        "if __name__ == '__main__':\n"
+        "    runtime = Runtime(workers=2)\n"
+        "    list(runtime.map(abs, [1, 2])); pool = runtime.runner.pool\n"
+        "    print(*pool._processes, flush=True); time.sleep(60)\n"
+    )
+    script = tmp_path / "parent.py"
+    script.write_text(code)
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        workers = [int(word) for word in parent.stdout.readline().split()]
+        parent.kill()
+    assert len(workers) == 2
+    until = time.monotonic() + 20
+    while any(alive(worker) for worker in workers):
+        assert time.monotonic() < until, "a worker outlives its parent"
+        time.sleep(0.05)
+
+
+def alive(process: int) -> bool:
+    status = Path(f"/proc/{process}/status")
+    return status.exists() and "State:\tZ" not in status.read_text()
 
 
 def test_on_ray_the_same_files_appear(tmp_path: Path) -> None:

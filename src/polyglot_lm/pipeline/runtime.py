@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,8 +138,18 @@ def alone(function: Callable[[T], R], task: T) -> R | Lost:
 
 
 def leave_interrupts() -> None:
-    """Let Ctrl-C reach the parent alone, which then ends its workers; else each prints a traceback."""
+    """Let Ctrl-C reach the parent alone, which then ends its workers, else each prints a traceback; and end when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    import multiprocessing
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
