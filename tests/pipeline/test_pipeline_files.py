@@ -6,6 +6,16 @@ import pytest
 import xxhash
 
 from polyglot_lm.pipeline import CorruptFileError, atomic_path, atomic_text, read_json, write_json, xxh3_128_file
+from polyglot_lm.pipeline.files import remove_temporaries
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".part.bin.77.tmp", "deep/.part.bin.78.tmp", "part.bin", "deep/notes.tmp", ".hidden"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    remove_temporaries(tmp_path)
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"part.bin", "deep/notes.tmp", ".hidden"}
 
 
 def test_a_file_appears_when_its_block_ends(tmp_path: Path) -> None:

@@ -84,6 +84,12 @@ def folder_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+def remove_temporaries(folder: Path) -> None:
+    """Delete what `atomic_path` left when its process was killed."""
+    for path in folder.rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def empty_folder(folder: Path) -> None:
     """Leave `folder` existing and empty."""
     if folder.exists():

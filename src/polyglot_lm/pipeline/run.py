@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from polyglot_lm.pipeline.errors import UserError, disk_full
-from polyglot_lm.pipeline.files import empty_folder
+from polyglot_lm.pipeline.files import empty_folder, remove_temporaries
 from polyglot_lm.pipeline.record import is_done, metered, write_record
 from polyglot_lm.pipeline.runtime import Call, Runtime
 from polyglot_lm.pipeline.steps import Step, in_order, resolve
@@ -51,6 +51,7 @@ def run_step(step: Step, runtime: Runtime, place: str) -> None:
     folder = runtime.root / step.address
     if step.stage.resumable:
         folder.mkdir(parents=True, exist_ok=True)
+        remove_temporaries(folder)  # of an attempt that was killed
     else:
         empty_folder(folder)
     call = Call(stage=step.stage, folder=folder, arguments=resolve(step.arguments, runtime.root))
