@@ -25,7 +25,7 @@ from polyglot_lm.corpus.decontaminate import HIT_SCHEMA, Contamination
 from polyglot_lm.corpus.decontaminate import REASON as CONTAMINATED
 from polyglot_lm.corpus.deduplicate import DECISION_SCHEMA, decisions_path
 from polyglot_lm.masking import check_kinds, mask, report_key, span_records
-from polyglot_lm.pipeline import Counters, Outcome, Runtime, UserError, run_tasks, stage
+from polyglot_lm.pipeline import Counters, Outcome, Runtime, all_done, run_tasks, stage
 from polyglot_lm.shards import DOCUMENT_SCHEMA, REASON, SCORE, DocumentWriter, part_path, read_columns
 
 MASKED_SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "kind", "country", "rule", "hash")])
@@ -65,9 +65,8 @@ def build_corpus(
         for number, (part, source) in enumerate(sources)
     ]
     total: Counter[str] = Counter()
-    for manifest in run_tasks(runtime, out, build_part, tasks, label=f"corpus {code}", unit="parts"):
-        if manifest.lost is not None:
-            raise UserError(f"corpus {code} cannot be finished: {manifest.name}: {manifest.lost}; give fewer --workers")
+    manifests = run_tasks(runtime, out, build_part, tasks, label=f"corpus {code}", unit="parts")
+    for manifest in all_done(manifests, f"corpus {code}"):
         total.update(manifest.counters)
     return dict(sorted(total.items()))
 

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from polyglot_lm.corpus.exchange import Array, Flat, partition_of, partitions_for, read_rows, signature_path, write_flat, write_rows
 from polyglot_lm.corpus.kernels import NUM_BANDS, NUM_VALUES
 from polyglot_lm.corpus.quality import Thresholds, decide
-from polyglot_lm.pipeline import Outcome, Runtime, UserError, read_json, run_tasks, write_json
+from polyglot_lm.pipeline import Outcome, Runtime, UserError, all_done, read_json, run_tasks, write_json
 from polyglot_lm.shards import SCORE, count_documents, read_columns
 
 EXACT_ROW = np.dtype([("high", "<u8"), ("low", "<u8"), ("document", "<u4")])
@@ -233,9 +233,8 @@ def find_clusters(work: Work, thresholds: dict[str, Thresholds], agreement: floa
     parts, total, label_of = work.parts(), Counter[str](), ", ".join(thresholds)
 
     def carry_out(function: Any, tasks: list[Any], what: str) -> None:
-        for manifest in run_tasks(runtime, work.folder, function, tasks, label=f"{what} {label_of}"):
-            if manifest.lost is not None:
-                raise UserError(f"{what} {label_of} cannot be finished: {manifest.name}: {manifest.lost}; give fewer --workers")
+        name = f"{what} {label_of}"
+        for manifest in all_done(run_tasks(runtime, work.folder, function, tasks, label=name), name):
             total.update(manifest.counters)
 
     carry_out(judge, [Judge(part=part, work=work, thresholds=thresholds[part.language]) for part in parts], "judge")

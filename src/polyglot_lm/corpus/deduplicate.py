@@ -26,7 +26,7 @@ from polyglot_lm.corpus.exchange import Array, Flat, write_flat
 from polyglot_lm.corpus.quality import Thresholds, reasons_of
 from polyglot_lm.corpus.ranks import Ranks, rank
 from polyglot_lm.corpus.split import DomainBytes, Shares, Split, domain_of, shares_for, slot_of, weights
-from polyglot_lm.pipeline import Counters, Outcome, Runtime, atomic_path, run_tasks, stage
+from polyglot_lm.pipeline import Counters, Outcome, Runtime, all_done, atomic_path, run_tasks, stage
 from polyglot_lm.shards import read_columns
 
 DECISION_SCHEMA = pa.schema(
@@ -62,13 +62,13 @@ def deduplicate(
     parts = work.parts()
     label = ", ".join(documents)
     weighing = [Weigh(part=part, work=work, split=split, quality=quality) for part in parts]
-    run_tasks(runtime, work.folder, weigh, weighing, label=f"weigh {label}")
+    all_done(run_tasks(runtime, work.folder, weigh, weighing, label=f"weigh {label}"), f"weigh {label}")
     settled = {code: settle([part for part in parts if part.language == code], work, split) for code in documents}
     tasks = [
         Decide(part=part, work=work, out=out, settled=settled[part.language], reasons=reasons_of(thresholds[part.language]))
         for part in parts
     ]
-    for manifest in run_tasks(runtime, out, write_decisions, tasks, label=f"decide {label}"):
+    for manifest in all_done(run_tasks(runtime, out, write_decisions, tasks, label=f"decide {label}"), f"decide {label}"):
         total.update(manifest.counters)
     shutil.rmtree(work.folder)
     shares = {f"share_{name}_{code}": share for code, found in settled.items() for name, share in found.shares.shares.items()}

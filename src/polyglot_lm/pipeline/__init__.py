@@ -8,7 +8,7 @@ from polyglot_lm.pipeline.record import RECORD, read_record
 from polyglot_lm.pipeline.run import name_results, run_steps
 from polyglot_lm.pipeline.runtime import CORES, Call, LocalRunner, Lost, Runner, Runtime
 from polyglot_lm.pipeline.steps import Counters, Stage, Step, in_order, stage
-from polyglot_lm.pipeline.tasks import MANIFESTS, Manifest, Outcome, counted, read_manifests, run_tasks
+from polyglot_lm.pipeline.tasks import MANIFESTS, Manifest, Outcome, all_done, counted, read_manifests, run_tasks
 
 __all__ = [
     "CORES",
@@ -29,6 +29,7 @@ __all__ = [
     "Step",
     "Task",
     "UserError",
+    "all_done",
     "atomic_path",
     "atomic_text",
     "counted",

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from polyglot_lm.pipeline.errors import CorruptFileError
+from polyglot_lm.pipeline.errors import CorruptFileError, UserError
 from polyglot_lm.pipeline.files import read_json, write_json, xxh3_128_file
 from polyglot_lm.pipeline.record import metered, note_work
 from polyglot_lm.pipeline.runtime import Lost, Runtime
@@ -97,6 +97,14 @@ def run_tasks(
             found[task.name] = lost(folder, task.name, result) if isinstance(result, Lost) else accepted(*result)
             progress.advance(weight(task))
     return [found[name] for name in named]
+
+
+def all_done(manifests: list[Manifest], what: str) -> list[Manifest]:
+    """Return the manifests where no task may be missing; raises UserError for the first that is lost."""
+    for manifest in manifests:
+        if manifest.lost is not None:
+            raise UserError(f"{what} cannot be finished: {manifest.name}: {manifest.lost}; give fewer --workers")
+    return manifests
 
 
 def counted(manifest: Manifest) -> Counter[str]:
