@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from polyglot_lm.pipeline import CorruptFileError, Outcome, Runtime, UserError, read_manifests, run_tasks
+from polyglot_lm.pipeline import CorruptFileError, Outcome, Runtime, UserError, all_done, read_manifests, run_tasks
 from polyglot_lm.pipeline.tasks import manifest_path
 
 
@@ -72,6 +72,9 @@ def test_a_killed_worker_is_replaced_and_a_deadly_task_is_lost(tmp_path: Path) -
     found = run_tasks(Runtime(workers=2), tmp_path, square, tasks, label="squares")
     assert [m.lost is None for m in found] == [number != 5 for number in range(8)]
     assert found[5].lost == "its worker was killed 3 times (out of memory?)"
+    with pytest.raises(UserError, match=r"squares cannot be finished: part-00005: its worker was killed 3 times"):
+        all_done(found, "squares")
+    assert all_done(found[:5], "squares") == found[:5]
     assert (tmp_path / "part-00003.txt").read_text() == "9"
     assert attempts(tmp_path, 5) >= 3
     assert run_tasks(Runtime(workers=2), tmp_path, square, tasks, label="squares") == found

@@ -38,6 +38,7 @@ from polyglot_lm.pipeline import (
     Outcome,
     Runtime,
     UserError,
+    all_done,
     atomic_text,
     read_json,
     run_tasks,
@@ -130,9 +131,8 @@ def corpus_report(
     ]
     counted = {code: {name: Counter[str]() for name in source_names} for code in languages}
     chosen = {code: dict[str, list[Sample]]() for code in languages}
-    for part, manifest in zip(parts, run_tasks(runtime, work, count_part, parts, label="report", unit="parts"), strict=True):
-        if manifest.lost is not None:
-            raise UserError(f"the report cannot be finished: {part.name}: {manifest.lost}; give fewer --workers")
+    manifests = all_done(run_tasks(runtime, work, count_part, parts, label="report", unit="parts"), "the report")
+    for part, manifest in zip(parts, manifests, strict=True):
         counted[part.code][part.source].update(manifest.counters)
         merge(chosen[part.code], read_json(work / manifest.outputs[0]), part)
     for code in languages:
