@@ -13,7 +13,9 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -
     for name in (".part.bin.77.tmp", "deep/.part.bin.78.tmp", "part.bin", "deep/notes.tmp", ".hidden"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
+    (tmp_path / ".step-00000020.tmp" / "deep").mkdir(parents=True)
     remove_temporaries(tmp_path)
+    assert not (tmp_path / ".step-00000020.tmp").exists()
     left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {"part.bin", "deep/notes.tmp", ".hidden"}
 

@@ -85,9 +85,12 @@ def folder_bytes(folder: Path) -> int:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Delete what `atomic_path` left when its process was killed."""
-    for path in folder.rglob(".*.tmp"):
-        path.unlink(missing_ok=True)
+    """Delete the temporary files and folders that a killed or failed writer left."""
+    for path in list(folder.rglob(".*.tmp")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def empty_folder(folder: Path) -> None:
