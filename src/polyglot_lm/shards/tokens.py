@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from polyglot_lm.pipeline import CorruptFileError, UserError, atomic_path, read_json, write_json, xxh3_128_file
+from polyglot_lm.pipeline import CorruptFileError, UserError, atomic_path, read_json, write_json
 
 BLOCK_BYTES = 64 * 2**20
 SHARD_TOKENS = 2**28
@@ -91,25 +91,24 @@ def describe_tokens(
         "english_bytes_per_token": english_bytes / max(1, totals["tokens"]),
         "dtype": token_dtype(vocab_size).str,
         "vocab_size": vocab_size,
-        "index_xxh3_128": write_index(folder, shards),
         "shards": shards,
     }
+    with atomic_path(folder / INDEX) as temporary, temporary.open("wb") as file:
+        file.writelines(rows.data for rows in index_rows(folder, shards))
     write_json(folder / DESCRIPTION, dataset)
     return dataset
 
 
-def write_index(folder: Path, shards: Sequence[Mapping[str, Any]]) -> str:
-    """Write the index over the tables of the shards, one in memory at a time; return its checksum."""
+def index_rows(folder: Path, shards: Iterable[Mapping[str, Any]]) -> Iterator[npt.NDArray[Any]]:
+    """Yield the rows of the index, a shard at a time, by the shards' tables."""
     done = 0
-    with atomic_path(folder / INDEX) as temporary, temporary.open("wb") as file:
-        for shard in shards:
-            table = read_table(folder / shard["file"], ("length", "xxh3"))
-            rows = np.empty(shard["documents"], DOCUMENT)
-            rows["end"] = done + np.cumsum(table["length"], dtype=np.int64)
-            rows["xxh3"] = table["xxh3"]
-            file.write(rows.tobytes())
-            done += shard["tokens"]
-    return xxh3_128_file(folder / INDEX)
+    for shard in shards:
+        table = read_table(folder / shard["file"], ("length", "xxh3"))
+        rows = np.empty(shard["documents"], DOCUMENT)
+        rows["end"] = done + np.cumsum(table["length"], dtype=np.int64)
+        rows["xxh3"] = table["xxh3"]
+        yield rows
+        done += shard["tokens"]
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -236,11 +235,13 @@ class TokenDataset:
         return tokens[start:stop]
 
     def verify(self) -> None:
-        """Check every block and the index; raises CorruptFileError at the first that differs."""
-        for shard in self.shards:
+        """Check every block of the shards, their tables and the index; raises CorruptFileError at the first that differs."""
+        done = 0
+        for shard, rows in zip(self.shards, index_rows(self.folder, self.description["shards"]), strict=True):
             shard.verify()
-        if xxh3_128_file(self.folder / INDEX) != self.description["index_xxh3_128"]:
-            raise CorruptFileError(self.folder / INDEX, "it is not what its checksum says")
+            if not np.array_equal(rows, self.index[done : done + len(rows)]):
+                raise CorruptFileError(self.folder / INDEX, f"it differs from the table of {shard.path.name}")
+            done += len(rows)
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """Return one column of the shards' tables, a value a document."""
