@@ -7,13 +7,12 @@ anybody can tell epochs. The sampler needs nothing else but the shards. A budget
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from polyglot_lm.mixture.policies import Policy, Shares
 from polyglot_lm.mixture.schedule import PlannedStage, Schedule, overall, stages_of
 from polyglot_lm.mixture.unimax import check_epochs
 from polyglot_lm.mixture.units import UNITS, Budget, Unit, normalized
-from polyglot_lm.mixture.weights import UNIQUE_TOKENS
+from polyglot_lm.mixture.weights import Occurrences, Repeats, as_json, from_json, occurrences_of, read_in_an_epoch
 from polyglot_lm.pipeline import Counters, UserError, read_json, stage, write_json
 from polyglot_lm.shards import TokenDataset
 
@@ -22,18 +21,31 @@ MIXTURE_FILE = "mixture.json"
 
 @stage(version=2)
 def plan_mixture(
-    out: Path, *, tokens: Mapping[str, Path], policy: Policy | Schedule, seed: int, budget: Budget | None = None
+    out: Path,
+    *,
+    tokens: Mapping[str, Path],
+    policy: Policy | Schedule,
+    seed: int,
+    budget: Budget | None = None,
+    repeats: Repeats = Repeats(),
 ) -> Counters:
     """Write the shares of the policy over the sources.
 
     Raises UserError where the budget is above its cap on epochs, CorruptFileError for a damaged shard.
     """
-    descriptions = {name: verified(name, folder) for name, folder in tokens.items()}
-    per_token = {name: held_by_a_token(description) for name, description in descriptions.items()}
+    datasets = {name: TokenDataset(folder) for name, folder in tokens.items()}
+    if empty := [name for name, dataset in datasets.items() if not len(dataset)]:
+        raise UserError(f"sources {empty} have no documents; check their names and filters")
+    for dataset in datasets.values():
+        dataset.verify()
+    descriptions = {name: dataset.description for name, dataset in datasets.items()}
     languages = {name: description["lang"] for name, description in descriptions.items()}
-    unique = {name: description.get(UNIQUE_TOKENS, description["tokens"]) for name, description in descriptions.items()}
+    epoch = {name: read_in_an_epoch(dataset, repeats) for name, dataset in datasets.items()}
+    if unread := [name for name, read in epoch.items() if not read["tokens"]]:
+        raise UserError(f"the repeats leave no document of {', '.join(unread)}; let some be read")
+    per_token = {name: held_by_a_token(read, descriptions[name]["byte_premium"]) for name, read in epoch.items()}
+    read, unique = ({name: each[key] for name, each in epoch.items()} for key in ("tokens", "unique_tokens"))
     supply = supply_of(languages, unique, per_token)
-    read = {name: description["tokens"] for name, description in descriptions.items()}  # in an epoch, repeats included
     stages = [by_source(stage, languages, read, per_token) for stage in stages_of(policy, supply)]
     whole = overall(tuple(stages), per_token)
     shares = stages[0].shares
@@ -48,6 +60,7 @@ def plan_mixture(
         "budget": budget and {"amount": budget.amount, "unit": budget.unit, "max_epochs": budget.max_epochs},
         "per_token": per_token,
         "supply_tokens": unique,
+        "repeats": as_json(repeats),
         "languages": languages,
         "tokenizer": {name: description["tokenizer"] for name, description in descriptions.items()},
         "vocab_size": max(description["vocab_size"] for description in descriptions.values()),
@@ -56,21 +69,9 @@ def plan_mixture(
     return {"unit": shares.unit, "shares": dict(shares.values), "supply_tokens": unique}
 
 
-def verified(name: str, folder: Path) -> Mapping[str, Any]:
-    """Check every block of a dataset and return its description; raises UserError for one without documents."""
-    dataset = TokenDataset(folder)
-    if not len(dataset):
-        raise UserError(f"source {name!r} has no documents; check its name and filters")
-    dataset.verify()
-    return dataset.description
-
-
-def held_by_a_token(description: Mapping[str, Any]) -> dict[Unit, float]:
-    return {
-        "english_bytes": description["english_bytes_per_token"],
-        "bytes": description["bytes_per_token"],
-        "tokens": 1.0,
-    }
+def held_by_a_token(read: Mapping[str, int], byte_premium: float) -> dict[Unit, float]:
+    num_bytes = read["bytes"] / read["tokens"]
+    return {"english_bytes": num_bytes / byte_premium, "bytes": num_bytes, "tokens": 1.0}
 
 
 def supply_of(
@@ -121,6 +122,12 @@ def read_stages(mixture: Path) -> tuple[PlannedStage, ...]:
     """Return the stages in order; each holds until `until` of all tokens are read."""
     read = read_json(mixture / MIXTURE_FILE)
     return tuple(PlannedStage(until=s["until"], shares=Shares(unit=read["unit"], values=s["shares"])) for s in read["stages"])
+
+
+def read_occurrences(mixture: Path, datasets: Mapping[str, TokenDataset]) -> dict[str, Occurrences]:
+    """Return how often each document of every source is read in an epoch; nothing for a mixture that repeats none."""
+    repeats = from_json(read_json(mixture / MIXTURE_FILE)["repeats"])
+    return {} if repeats == Repeats() else {name: occurrences_of(dataset, repeats) for name, dataset in datasets.items()}
 
 
 def read_tokenizers(mixture: Path) -> set[str]:
