@@ -39,6 +39,7 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     cluster: Annotated[str | None, typer.Option(help="Ray cluster for tasks: ray://HOST:PORT, auto or local.")] = None,
     checkpoint_seconds: Annotated[float, typer.Option(help="How often training saves its state.")] = 20.0,
+    tracker: Annotated[list[str] | None, typer.Option(help="Tell the training's figures to wandb too; offline by default.")] = None,
 ) -> int:
     """Carry a recipe out: skip what is done, resume what was cut. Exit code 3: done, but some input could not be read."""
     built = recipe_named(recipe, settings)
@@ -50,6 +51,7 @@ def run(
         device=device,
         cluster=cluster,
         checkpoint_seconds=checkpoint_seconds,
+        trackers=tuple(tracker or ()),
         progress=terminal(),
     )
     run_steps(built.targets, runtime)
