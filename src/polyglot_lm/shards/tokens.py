@@ -243,11 +243,6 @@ class TokenDataset:
                 raise CorruptFileError(self.folder / INDEX, f"it differs from the table of {shard.path.name}")
             done += len(rows)
 
-    def column(self, name: str) -> npt.NDArray[Any]:
-        """Return one column of the shards' tables, a value a document."""
-        columns = [read_table(shard.path, (name,))[name] for shard in self.shards]
-        return np.concatenate(columns) if columns else np.empty(0)
-
 
 def mapped(path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """Map a file as a plain array: slices of a `memmap` cost three times as much."""
