@@ -133,7 +133,10 @@ def test_a_flipped_byte_is_named_at_the_first_read_and_by_verify(tmp_path: Path,
     ends, block = found.ends * 2, at // 4
     for number in range(len(found)):
         if at < ends[number] and (number == 0 or at >= ends[number - 1]):
-            with pytest.raises(CorruptFileError, match=rf"{path} is damaged \(document {number} is not what"):
+            with pytest.raises(
+                CorruptFileError,
+                match=rf"{path} is damaged \(the document at its token {(ends[number - 1] if number else 0) // 2} is not what",
+            ):
                 found.document(number, 0, 1)
         else:
             assert found.document(number).tolist() == DOCUMENTS[number]
