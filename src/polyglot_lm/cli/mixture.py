@@ -25,7 +25,6 @@ def show_command(
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("mixture.html"),
 ) -> None:
     """Show shares, content and epochs of a recipe's mixture and, where its tokens are there, the first windows."""
-    from polyglot_lm.evaluation.charts import bar_chart
     from polyglot_lm.mixture import plan_mixture
     from polyglot_lm.mixture.page import write_mixture_page
     from polyglot_lm.mixture.show import planned_rows, stated_rows
@@ -48,13 +47,13 @@ def show_command(
     seen = first_windows(step, root, windows, context) if done else []
     print_rows(rows)
     print_windows(seen)
-    write_mixture_page(out, rows, seen, bar_chart)
+    write_mixture_page(out, rows, seen)
     print(f"\npage  {out}")
 
 
 def first_windows(step: Step, root: Path, count: int, context: int) -> list["Window"]:
     """Read the first windows of a mixture that is made, as a training would."""
-    from polyglot_lm.mixture import Sampler, read_shares
+    from polyglot_lm.mixture import Sampler, read_occurrences, read_shares
     from polyglot_lm.mixture.show import dry_run
     from polyglot_lm.shards import TokenDataset
     from polyglot_lm.tokenizer import Tokenizer
@@ -64,10 +63,9 @@ def first_windows(step: Step, root: Path, count: int, context: int) -> list["Win
     datasets = {name: TokenDataset(root / source.address) for name, source in sources.items()}
     languages = {name: dataset.description["lang"] for name, dataset in datasets.items()}
     tokenizer = Tokenizer(root / next(iter(sources.values())).arguments["tokenizer"].address)
-    sampler = Sampler(datasets, shares, held, context, seed)
-    return list(
-        dry_run(sampler, languages, count, tokenizer.end_id, lambda ids: tokenizer.decode_bytes(ids).decode("utf-8", "replace"))
-    )
+    repeats = read_occurrences(root / step.address, datasets)
+    sampler = Sampler(datasets, shares, held, context, seed, occurrences=repeats)
+    return dry_run(sampler, languages, count, lambda ids: tokenizer.decode_bytes(ids).decode("utf-8", "replace"))
 
 
 def print_rows(rows: list["Row"]) -> None:
@@ -108,13 +106,12 @@ def controller_command(
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("controller.html"),
 ) -> None:
     """Draw what the mixture's controller decided in a training, and why."""
-    from polyglot_lm.evaluation.charts import line_chart
     from polyglot_lm.mixture.page import write_controller_page
     from polyglot_lm.shards import METRICS_FILE, read_metrics
 
     decisions = [line["controller"] for line in read_metrics(training) if "controller" in line]
     if not decisions:
         raise UserError(f"{training / METRICS_FILE} has no decision of a controller; name the folder of a training that had one")
-    write_controller_page(out, decisions, line_chart)
+    write_controller_page(out, decisions)
     print(f"{len(decisions)} decisions; the last gives " + ", ".join(f"{c} {s:.1%}" for c, s in decisions[-1]["shares"].items()))
     print(f"page  {out}")

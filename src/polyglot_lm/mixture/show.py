@@ -4,14 +4,17 @@ In: a mixture that was planned, or a policy and the supply that data sets state.
 draws. The dry run takes a sampler and reads; it is handed what decodes tokens, since a mixture knows no tokenizer.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from polyglot_lm.mixture.plan import MIXTURE_FILE
 from polyglot_lm.mixture.policies import Policy, Shares
-from polyglot_lm.mixture.sampler import Sampler
+from polyglot_lm.mixture.sampler import Batch, Sampler
 from polyglot_lm.mixture.schedule import Schedule, overall, stages_of
 from polyglot_lm.mixture.units import UNITS, Supply, Unit
 from polyglot_lm.pipeline import read_json
@@ -82,28 +85,28 @@ def rows_of(whole: Shares, supply: Supply, languages: Mapping[str, str], total_t
     return rows
 
 
-def dry_run(
-    sampler: Sampler, languages: Mapping[str, str], count: int, end_id: int, decode: Callable[[list[int]], str]
-) -> Iterator[Window]:
-    """Yield the next `count` windows, documents told apart by `end_id`."""
-    for number in range(count):
-        source, tokens = sampler.next_window()
-        documents = split_at(tokens[:-1].tolist(), end_id)
-        yield Window(
+def dry_run(sampler: Sampler, languages: Mapping[str, str], count: int, decode: Callable[[list[int]], str]) -> list[Window]:
+    """Read the next `count` windows; documents are told apart by where they start."""
+    batch = sampler.next_batch(count)
+    return [
+        Window(
             number=number,
             source=source,
             language=languages[source],
-            num_documents=len(documents),
-            heads=tuple(decode(document[:HEAD_TOKENS]) for document in documents[:HEADS]),
+            num_documents=len(pieces),
+            heads=tuple(decode(piece[:HEAD_TOKENS].tolist()) for piece in pieces[:HEADS]),
         )
+        for number, (source, pieces) in enumerate(
+            zip(sources_of(sampler, batch), map(cut, batch.tokens, batch.starts), strict=True)
+        )
+    ]
 
 
-def split_at(tokens: list[int], end_id: int) -> list[list[int]]:
-    """Cut after each end; the ends fall away."""
-    documents: list[list[int]] = [[]]
-    for token in tokens:
-        if token == end_id:
-            documents.append([])
-        else:
-            documents[-1].append(token)
-    return [document for document in documents if document]
+def sources_of(sampler: Sampler, batch: Batch) -> list[str]:
+    return [sampler.names[source] for source in batch.sources]
+
+
+def cut(tokens: npt.NDArray[np.int64], starts: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.int64]]:
+    """Cut a window where documents start; its last token is the next window's first."""
+    pieces = np.split(tokens[:-1], np.flatnonzero(starts[:-1]))
+    return [piece for piece in pieces if len(piece)]

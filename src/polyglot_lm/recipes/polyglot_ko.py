@@ -10,11 +10,11 @@ from typing import Literal
 from polyglot_lm.languages import select
 from polyglot_lm.mixture import Budget, Repeats
 from polyglot_lm.mixture.weights import FINEWEB2
+from polyglot_lm.recipes.pretraining import token_budget
 from polyglot_lm.recipes.public import PublicSources, Reading, premiums_of, prepare
 from polyglot_lm.recipes.recipe import Recipe
 
 Size = Literal["1.3b", "3.8b", "5.8b", "12.8b"]
-TOKENS_BILLIONS: dict[Size, int] = {"1.3b": 213, "3.8b": 219, "5.8b": 172, "12.8b": 167}  # model cards of EleutherAI/polyglot-ko-*
 ENGLISH_BYTES_PER_TOKEN = 3.4  # 863 GB ÷ 1.199 ÷ 213 B tokens, if the 1.3B model read all once
 NOTE = "the released models read 863 GB of Korean, cleaned from 1.2 TB that were never given out; own=FOLDER adds text of yours"
 
@@ -45,7 +45,7 @@ def polyglot_ko(
             policy="unimax",
             unit="english_bytes",
             floor=0.0,
-            budget=Budget(amount=TOKENS_BILLIONS[size] * 1e9, unit="tokens", max_epochs=max_epochs),
+            budget=Budget(amount=token_budget(size).tokens, unit="tokens", max_epochs=max_epochs),
             headroom=headroom,
             english_bytes_per_token=ENGLISH_BYTES_PER_TOKEN,
             repeats=FINEWEB2 if rehydrate else Repeats(),
