@@ -178,7 +178,7 @@ def tensors_of(network: nn.Module, optimizers: Sequence[Optimizer], others: Mapp
     for optimizer in optimizers:
         for parameter, fields in optimizer.state.items():
             tensors |= {f"optimizer.{names[parameter]}.{key}": value for key, value in fields.items()}
-    return tensors | dict(others)
+    return dict(sorted((tensors | dict(others)).items()))  # optimizers remember an order of their own
 
 
 def load_checkpoint(

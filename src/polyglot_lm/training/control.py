@@ -48,13 +48,14 @@ class Control:
     def measure(self, network: GPTNeoX, compute: Compute, world: World) -> tuple[dict[str, float], dict[str, float]]:
         """Return bits per byte and nats a token by language, the same on all ranks."""
         compute = replace(compute, z_loss=0.0)
-        nats = world.sum(torch.stack([self.nats(name, network, compute, world) for name in self.documents])).tolist()
+        with world.looking(network):
+            parts = torch.stack([self.nats(name, network, compute, world) for name in self.documents])
+        nats = world.sum(parts).tolist()
         num_tokens = [sum(len(ids) + 1 for ids in found) for found in self.documents.values()]
         bits_per_byte = {name: found / math.log(2) / self.num_bytes[name] for name, found in zip(self.documents, nats, strict=True)}
         loss = {name: found / count for name, found, count in zip(self.documents, nats, num_tokens, strict=True)}
         return bits_per_byte, loss
 
-    @torch.no_grad()
     def nats(self, language: str, network: GPTNeoX, compute: Compute, world: World) -> Tensor:
         """Return what this rank's batches of a language add to its loss."""
         batches = list(batched(windows(self.documents[language], self.end_id, network.config.context)))

@@ -11,7 +11,7 @@ Nothing here waits for a GPU: clipping is a division inside the fused AdamW, and
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -77,7 +77,8 @@ def build_optimizers(model: nn.Module, config: OptimConfig) -> list[Optimizer]:
     matrices = [p for name, p in named if p.ndim == 2 and name.startswith("layers.")]
     tables = [p for name, p in named if p.ndim == 2 and not name.startswith("layers.")]
     vectors = [p for _, p in named if p.ndim < 2]
-    groups = [{"params": tables, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [{"params": tables, "weight_decay": config.weight_decay}]
+    groups += [{"params": vectors, "weight_decay": 0.0}]
     optimizers: list[Optimizer] = []
     if config.optimizer == "muon":
         optimizers.append(
@@ -85,11 +86,20 @@ def build_optimizers(model: nn.Module, config: OptimConfig) -> list[Optimizer]:
         )
     else:
         groups.insert(0, {"params": matrices, "weight_decay": config.weight_decay})
+    groups = [group | {"params": parameters} for group in groups for parameters in alike(group["params"])]
     optimizers.append(torch.optim.AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), eps=1e-8, fused=True))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak_lr"] = group["lr"]
     return optimizers
+
+
+def alike(parameters: Sequence[Tensor]) -> list[list[Tensor]]:
+    """Divide parameters by the ranks that share them: one fused update cannot mix these."""
+    by_mesh: dict[object, list[Tensor]] = {}
+    for parameter in parameters:
+        by_mesh.setdefault(getattr(parameter, "device_mesh", None), []).append(parameter)
+    return list(by_mesh.values())
 
 
 def take_steps(optimizers: Sequence[Optimizer], *, norm: Tensor, clip_norm: float, leave_out: Tensor) -> None:

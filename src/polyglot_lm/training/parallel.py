@@ -74,28 +74,36 @@ class World:
             parallelize_module(block, self.mesh[TENSOR], SPLIT, src_data_rank=None)
             block.attention.num_heads //= self.tensor
 
-    def shard(self, step: nn.Module, blocks: Iterable[nn.Module], *, low_precision: bool) -> None:
+    def shard(self, network: GPTNeoX, *, low_precision: bool) -> None:
         """Spread parameters, gradients and optimizer state over the shards: block by block, and what is outside of them."""
         if self.mesh is None or self.shards == 1:
             return
         copies = self.size // (self.shards * self.tensor)
         mesh = self.mesh[REPLICA, SHARD] if copies > 1 else self.mesh[SHARD]
         precision = MixedPrecisionPolicy(param_dtype=torch.bfloat16 if low_precision else None, reduce_dtype=torch.float32)
-        for module in (*blocks, step):
+        for module in (*network.layers, network):
             fully_shard(module, mesh=mesh, mp_policy=precision)
-        for part in step.modules():
+        for part in network.modules():
             if isinstance(part, FSDPModule):
                 part.set_gradient_divide_factor(1.0)
                 part.set_force_sum_reduction_for_comms(True)  # noqa: FBT003
 
     @contextmanager
-    def accumulating(self, step: nn.Module, *, last: bool) -> Iterator[None]:
+    def looking(self, network: nn.Module) -> Iterator[None]:
+        """Compute without gradients; without a backward pass, what is outside of the blocks would stay gathered."""
+        with torch.no_grad():
+            yield
+        if isinstance(network, FSDPModule):
+            network.reshard()
+
+    @contextmanager
+    def accumulating(self, network: nn.Module, *, last: bool) -> Iterator[None]:
         """Add copies' gradients up after the last micro-batch of a step only."""
-        if isinstance(step, FSDPModule):
-            step.set_requires_all_reduce(last)
+        if isinstance(network, FSDPModule):
+            network.set_requires_all_reduce(last)
         yield
         if last and self.mesh is not None and self.shards == 1:
-            self.sum_gradients(step.parameters())
+            self.sum_gradients(network.parameters())
 
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Add the gradients of all copies, in one message."""

@@ -29,7 +29,7 @@ def placed_network(config: ModelConfig, compute: Compute, world: World) -> GPTNe
         network = GPTNeoX(config)
     world.split(network)
     prepare(network, compute, world.device)
-    world.shard(network, network.layers, low_precision=compute.precision != "fp32")
+    world.shard(network, low_precision=compute.precision != "fp32")
     network.to_empty(device=world.device)
     if config.tied_head:  # memory was given to each name
         network.embed_out.weight = network.embed_in.weight
