@@ -15,7 +15,7 @@ import errno
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,14 +27,14 @@ from torch.distributed import checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import Metadata
 from torch.distributed.checkpoint.planner import SavePlan, SavePlanner
-from torch.distributed.checkpoint.staging import BlockingAsyncStager
 from torch.distributed.checkpoint.storage import WriteResult
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from polyglot_lm.pipeline import CorruptFileError, UserError, read_json, write_json, xxh3_128_file
 from polyglot_lm.pipeline.errors import disk_full
 from polyglot_lm.pipeline.files import sync_folder
-from polyglot_lm.training.parallel import World
+from polyglot_lm.training.parallel import World, local
 
 NAME, STATE = "step-{:08d}", "state.json"
 INDEX = ".metadata"
@@ -104,11 +104,11 @@ class Saver:
 
     folder: Path
     world: World
+    copies: dict[str, Tensor] = field(default_factory=dict)  # in host memory, used again
+    thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "checkpoint"))
     pending: "Future[Any] | None" = None
-    stager: BlockingAsyncStager = field(init=False)
 
     def __post_init__(self) -> None:
-        self.stager = BlockingAsyncStager(cache_staged_state_dict=self.world.device.type == "cuda")  # pinned, and used again
         if self.world.first:
             for left in self.folder.glob(".step-*.tmp"):
                 shutil.rmtree(left)
@@ -117,17 +117,26 @@ class Saver:
     def begin(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any], keep: Keep) -> None:
         """Copy the tensors and start to write them, when an earlier save has ended."""
         self.finish()
+        staged = {name: self.copied(name, tensor) for name, tensor in tensors.items()}
+        if self.world.device.type == "cuda":
+            torch.cuda.synchronize()
         writer = ShardWriter(self.folder / NAME.format(step), {"step": step, **state}, keep)
-        with explained(self.folder):
-            saving = dcp.async_save(
-                dict(tensors),
-                storage_writer=writer,
-                async_stager=self.stager,
-                process_group=self.world.saving,
-                no_dist=self.world.size == 1,
-            )
-        assert isinstance(saving, Future)  # the stager blocks
-        self.pending = saving
+        alone = self.world.size == 1
+        self.pending = self.thread.submit(
+            dcp.save, staged, storage_writer=writer, process_group=self.world.saving, no_dist=alone
+        )
+
+    def copied(self, name: str, tensor: Tensor) -> Tensor:
+        """Return the tensor as it is now, this rank's part of it in host memory; on a GPU the copy is under way."""
+        here = local(tensor)
+        if name not in self.copies:
+            self.copies[name] = torch.empty(here.shape, dtype=here.dtype, pin_memory=here.is_cuda)
+        kept = self.copies[name].copy_(here, non_blocking=True)
+        if not isinstance(tensor, DTensor):
+            return kept
+        moved = tensor.detach()  # a new description of the same place in the mesh
+        moved._local_tensor = kept
+        return moved
 
     def finish(self) -> None:
         """Wait until the last save is a checkpoint; raises UserError when it could not be written."""
