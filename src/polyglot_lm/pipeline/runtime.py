@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor
 
 CORES = os.cpu_count() or 1
-OF_A_RANK = ("device", "layout", "checkpoint_seconds", "keep_checkpoints", "stall_seconds", "deterministic")
+OF_A_RANK = ("device", "layout", "checkpoint_seconds", "keep_checkpoints", "stall_seconds", "deterministic", "trackers")
 ATTEMPTS = 3
 T = TypeVar("T")
 R = TypeVar("R")
@@ -192,6 +192,7 @@ class Runtime:
     keep_checkpoints: int = 2  # the newest; those that a longer training could start from stay anyway
     stall_seconds: float = 600.0  # after which a training that does not move says where it stands
     deterministic: bool = False  # on a GPU: slower kernels that give the same bits again
+    trackers: tuple[str, ...] = ()  # who else is told how a training goes
     progress: Progress = SILENT
     runner: Runner = field(init=False, repr=False)
 

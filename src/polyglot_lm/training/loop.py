@@ -24,11 +24,13 @@ from polyglot_lm.model.config import ModelConfig
 from polyglot_lm.model.hf import MODEL_FOLDER, save_hf
 from polyglot_lm.model.transformer import GPTNeoX
 from polyglot_lm.pipeline import Counters, Layout, Runtime, Task, UserError, read_json, stage
-from polyglot_lm.shards import Metrics, TokenDataset
+from polyglot_lm.shards import TokenDataset
 from polyglot_lm.training.checkpoint import STATE, Keep, Saver, checkpoints, lack_of_space, load_checkpoint, tensors_of
 from polyglot_lm.training.compute import Compute, loss_sum
 from polyglot_lm.training.control import Control
 from polyglot_lm.training.host import garbage_at_rest, keep_freed_memory, repeatable
+from polyglot_lm.training.logs import Logs, opened_logs
+from polyglot_lm.training.metrics import Speedometer, matmul_flops
 from polyglot_lm.training.optim import OptimConfig, build_optimizers, rate_factor, set_rate, stable_steps, state_bytes, take_steps
 from polyglot_lm.training.parallel import World, joined
 from polyglot_lm.training.preempt import Preemption, noticed
@@ -116,16 +118,21 @@ def train(
         control = Control.read(corpora, tokenizer, expected=read_tokenizers(mixture))
         tokens_a_step = training.batch_windows * model.context
         total, done = training.steps * tokens_a_step, run.step * tokens_a_step
-        with runtime.progress.task("training", total=total, unit="tok", done=done) as task, garbage_at_rest():
-            run.to_the_end(control, task, watchdog, asked)
+        about = {"model": asdict(model), "optim": asdict(optim), "training": asdict(training), "processes": world.size}
+        with (
+            opened_logs(out, until_step=run.step, about=about, runtime=runtime, writes=world.first) as logs,
+            runtime.progress.task("training", total=total, unit="tok", done=done) as task,
+            garbage_at_rest(),
+        ):
+            run.to_the_end(control, logs, task, watchdog, asked)
         if (trained := gathered(run.network, world)) is not None:
             save_hf(trained, out / MODEL_FOLDER, end_id=control.end_id)
         return {
             "steps": training.steps,
             "tokens": training.steps * tokens_a_step,
             "parameters": model.num_parameters,
-            "train_loss": run.metrics.last("loss"),
-            "control_bits_per_byte": run.metrics.last("control_bits_per_byte"),
+            "train_loss": logs.last("loss"),
+            "control_bits_per_byte": logs.last("control_bits_per_byte"),
             "amounts": dict(run.sampler.amounts),
             "unit": run.sampler.shares.unit,
         }
@@ -187,7 +194,6 @@ class Run:
     keep: Keep
     step: int = 0
     lineage: list[dict[str, Any]] = field(default_factory=list)
-    metrics: Metrics = field(init=False)
     pending: list[Tensor] = field(default_factory=list)  # of the steps not yet told of
     num_bad: int = 0
     note: str = ""
@@ -220,7 +226,6 @@ class Run:
             keep=plan.keep(runtime.keep_checkpoints),
         )
         run.find_beginning()
-        run.metrics = Metrics(out, until_step=run.step, writes=world.first)
         return run
 
     def find_beginning(self) -> None:
@@ -305,7 +310,7 @@ class Run:
         self.pending.clear()
         for step, (loss, norm, reason) in enumerate(values, self.step + 1 - len(values)):
             if reason:
-                self.metrics.write(step=step, skipped=REASONS[int(reason)], loss=finite(loss), gradient_norm=finite(norm))
+                self.logs.write(step=step, skipped=REASONS[int(reason)], loss=finite(loss), gradient_norm=finite(norm))
             self.num_bad = self.num_bad + 1 if reason == NOT_FINITE else 0
             if self.num_bad == PATIENCE:
                 raise UserError(f"the loss is {loss} at step {step}; lower the learning rate and run again")
@@ -315,7 +320,7 @@ class Run:
         loss, norm, reason = self.settle()
         self.note = f"loss {loss:.3f}"
         if reason != NOT_FINITE:
-            self.metrics.write(
+            self.logs.write(
                 step=self.step,
                 tokens=self.step * self.tokens_a_step,
                 loss=loss,
@@ -327,7 +332,7 @@ class Run:
         """Measure bits per byte of each language on the control text."""
         self.settle()
         bits_per_byte, loss = control.measure(self.network, self.compute, self.world)
-        self.metrics.write(step=self.step, control_bits_per_byte=bits_per_byte, control_loss=loss)
+        self.logs.write(step=self.step, control_bits_per_byte=bits_per_byte, control_loss=loss)
 
     def save(self) -> None:
         self.settle()
