@@ -2,8 +2,8 @@
 
 from polyglot_lm.mixture.plan import MIXTURE_FILE, epochs, plan_mixture, read_occurrences, read_shares, read_stages, read_tokenizers
 from polyglot_lm.mixture.policies import Explicit, Policy, Shares, Temperature, Uniform, UniMax
-from polyglot_lm.mixture.presets import policy_named
 from polyglot_lm.mixture.prefetch import Prefetcher
+from polyglot_lm.mixture.presets import policy_named
 from polyglot_lm.mixture.sampler import Batch, Sampler
 from polyglot_lm.mixture.schedule import PlannedStage, Schedule, Stage, schedule_named
 from polyglot_lm.mixture.units import UNITS, Budget, Supply, Unit
@@ -17,6 +17,7 @@ __all__ = [
     "Explicit",
     "PlannedStage",
     "Policy",
+    "Prefetcher",
     "Repeats",
     "Sampler",
     "Schedule",

@@ -157,8 +157,8 @@ def end_with_parent() -> None:
 class Layout:
     """How a distributed step lies on its processes and fits into their memory: of what it computes, only the order of sums.
 
-    `shards` processes share one copy of the model (None: all, where the optimizer allows it), `tensor` processes split every matrix;
-    what is left over holds further copies. `micro_batch_windows` are read at once, None: a process's whole part of the batch.
+    `shards` processes share one copy of the model (None: all, where the optimizer allows it), `tensor` of them split every matrix,
+    and those left over hold further copies. `micro_batch_windows` are read at once, None: a process's whole part of the batch.
     `recompute` saves memory for time. `compile` None: on GPUs.
     """
 
