@@ -23,8 +23,10 @@ def optim(optimizer: Literal["adamw", "muon"] = "adamw", learning_rate: float = 
         optimizer=optimizer,
         learning_rate=learning_rate,
         matrix_learning_rate=0.02,
+        schedule="wsd",
         warmup_steps=2,
         decay_fraction=0.4,
+        final_rate=0.0,
         weight_decay=0.1,
         beta1=0.9,
         beta2=0.95,
@@ -33,7 +35,16 @@ def optim(optimizer: Literal["adamw", "muon"] = "adamw", learning_rate: float = 
 
 
 def schedule(steps: int = 8, batch_windows: int = 4, precision: Literal["fp32", "bf16"] = "fp32", seed: int = 1) -> TrainingConfig:
-    return TrainingConfig(steps=steps, batch_windows=batch_windows, precision=precision, control_every=3, seed=seed)
+    return TrainingConfig(
+        steps=steps,
+        batch_windows=batch_windows,
+        precision=precision,
+        control_every=3,
+        seed=seed,
+        z_loss=0.0,
+        on_spike="skip",
+        milestone_every=None,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,56 +3,82 @@
     mixture + token shards ─► sampler ─► windows [n, context + 1] ─► loss ─► gradients ─► optimizers
                                                   └── control text, now and then ─► bits per byte of each language
 
-`metrics.jsonl` has a line every `LOG_EVERY` steps and a line at each look at the control text. Checkpoints go by the clock, since
-only the last one stays. The trained model is written to `model/` in the Hugging Face format, which is all that later steps read.
+`metrics.jsonl` has a line every `LOG_EVERY` steps, a line at each look at the control text and one for whatever else happened to a
+step. The host never waits for the device but to log. Checkpoints go by the clock, at the end, and where a longer training could go
+on. The trained model is written to `model/` in the Hugging Face format, which is all that later steps read.
 """
 
-import contextlib
-import ctypes
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from polyglot_lm.mixture import Sampler, read_shares, read_tokenizers
 from polyglot_lm.model.config import ModelConfig
 from polyglot_lm.model.hf import MODEL_FOLDER, save_hf
-from polyglot_lm.model.score import document_bits
-from polyglot_lm.model.transformer import GPTNeoX, initialize
-from polyglot_lm.pipeline import Counters, Runtime, Task, UserError, stage
-from polyglot_lm.shards import Metrics, TokenDataset, read_documents
-from polyglot_lm.tokenizer import Tokenizer
-from polyglot_lm.training.checkpoint import TrainingState, latest_checkpoint, load_checkpoint, save_checkpoint
-from polyglot_lm.training.optim import OptimConfig, build_optimizers, rate_factor, set_rate
+from polyglot_lm.model.transformer import GPTNeoX
+from polyglot_lm.pipeline import Counters, Layout, Runtime, Task, UserError, read_json, stage
+from polyglot_lm.shards import TokenDataset
+from polyglot_lm.training.checkpoint import STATE, Keep, Saver, checkpoints, lack_of_space, load_checkpoint, tensors_of
+from polyglot_lm.training.compute import Compute, loss_sum
+from polyglot_lm.training.control import Control
+from polyglot_lm.training.host import garbage_at_rest, keep_freed_memory, repeatable
+from polyglot_lm.training.logs import Logs, opened_logs
+from polyglot_lm.training.metrics import Speedometer, matmul_flops
+from polyglot_lm.training.optim import OptimConfig, build_optimizers, rate_factor, set_rate, stable_steps, state_bytes, take_steps
 from polyglot_lm.training.parallel import World, joined
+from polyglot_lm.training.preempt import Preemption, noticed
+from polyglot_lm.training.spikes import NOT_FINITE, REASONS, SpikeGuard
+from polyglot_lm.training.start import (
+    branch_point,
+    copy_weights,
+    descended,
+    draw_weights,
+    gathered,
+    inherit_metrics,
+    placed_network,
+)
+from polyglot_lm.training.watch import Watchdog
 
+CHECKPOINTS = "checkpoints"
 LOG_EVERY = 10
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+LOSS_CHUNK_TOKENS = 8192  # logits that exist at once
+PATIENCE = 4  # steps in a row without a finite loss
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingConfig:
-    """How long and how: a step reads `batch_windows` windows of the model's context."""
+    """How long and how: a step reads `batch_windows` windows of the model's context.
+
+    `z_loss` weighs the squared logarithm of the softmax's sum. A spike of the loss is left out (skip), or the training also goes
+    back and leaves out what it read there (rewind). Checkpoints stay every `milestone_every` steps.
+    """
 
     steps: int
     batch_windows: int
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["fp32", "bf16", "fp8"]
     control_every: int
     seed: int
+    z_loss: float
+    on_spike: Literal["skip", "rewind"]
+    milestone_every: int | None
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_windows", "control_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.precision not in ("fp32", "bf16"):
-            raise ValueError(f"precision is {self.precision!r}; it must be fp32 or bf16")
+        for name in ("steps", "batch_windows", "control_every", "milestone_every"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"{name} is {value}; it must be at least 1")
+        if self.precision not in ("fp32", "bf16", "fp8"):
+            raise ValueError(f"precision is {self.precision!r}; it must be fp32, bf16 or fp8")
+        if not 0 <= self.z_loss < math.inf:
+            raise ValueError(f"z_loss is {self.z_loss}; it must be at least 0")
+        if self.on_spike not in ("skip", "rewind"):
+            raise ValueError(f"on_spike is {self.on_spike!r}; it must be skip or rewind")
 
 
 @stage(version=2, resumable=True, distributed=True)
@@ -66,42 +92,88 @@ def train(
     model: ModelConfig,
     optim: OptimConfig,
     training: TrainingConfig,
+    initial: Path | None = None,
+    continues: Path | None = None,
     runtime: Runtime = Runtime(),
 ) -> Counters:
-    """Train from scratch, or from the newest checkpoint in `out`; raises CorruptFileError for a damaged one or a damaged shard."""
+    """Train from scratch, from the weights of an exported model (`initial`), on from where a finished training was still at its peak
+    rate (`continues`), or from the newest checkpoint in `out`.
+
+    Raises CorruptFileError for a damaged checkpoint or shard, UserError for what does not fit together.
+    """
     torch.set_num_threads(runtime.threads)
     keep_freed_memory()
-    with joined(runtime.device) as world:
-        if training.batch_windows % world.size:
-            raise UserError(f"batch_windows is {training.batch_windows}; {world.size} processes must divide it evenly")
-        run = Run.begin(out, mixture, tokens, model, optim, training, world)
+    whole_matrices = optim.optimizer == "muon"
+    if whole_matrices and max(runtime.layout.shards or 1, runtime.layout.tensor) > 1:
+        raise UserError("optimizer is 'muon', which moves whole matrices; use adamw, or leave shards and tensor at 1")
+    with (
+        repeatable(wanted=runtime.deterministic),
+        joined(runtime.device, runtime.layout, shardable=not whole_matrices) as world,
+        Watchdog(world.rank, runtime.stall_seconds) as watchdog,
+        noticed() as asked,
+    ):
+        check_batch(training, runtime.layout, world)
+        plan = Plan(mixture=mixture, tokens=tokens, model=model, optim=optim, config=training, initial=initial, continues=continues)
+        run = Run.begin(out, plan, world, runtime)
         control = Control.read(corpora, tokenizer, expected=read_tokenizers(mixture))
         tokens_a_step = training.batch_windows * model.context
         total, done = training.steps * tokens_a_step, run.step * tokens_a_step
-        with runtime.progress.task("training", total=total, unit="tok", done=done) as task:
-            run.to_the_end(control, task, runtime.checkpoint_seconds)
-        if world.first:
-            save_hf(run.network, out / MODEL_FOLDER, end_id=control.end_id)
+        about = {"model": asdict(model), "optim": asdict(optim), "training": asdict(training), "processes": world.size}
+        with (
+            opened_logs(out, until_step=run.step, about=about, runtime=runtime, writes=world.first) as logs,
+            runtime.progress.task("training", total=total, unit="tok", done=done) as task,
+            garbage_at_rest(),
+        ):
+            run.to_the_end(control, logs, task, watchdog, asked)
+        if (trained := gathered(run.network, world)) is not None:
+            save_hf(trained, out / MODEL_FOLDER, end_id=control.end_id)
         return {
             "steps": training.steps,
             "tokens": training.steps * tokens_a_step,
             "parameters": model.num_parameters,
-            "train_loss": run.metrics.last("loss"),
-            "control_bits_per_byte": run.metrics.last("control_bits_per_byte"),
+            "train_loss": logs.last("loss"),
+            "control_bits_per_byte": logs.last("control_bits_per_byte"),
             "amounts": dict(run.sampler.amounts),
             "unit": run.sampler.shares.unit,
         }
 
 
-def keep_freed_memory() -> None:
-    """Let glibc keep large blocks for the next step instead of giving them back and having them zeroed again, 800 MB a second.
+def check_batch(config: TrainingConfig, layout: Layout, world: World) -> None:
+    """Raise UserError for a batch that ranks or micro-batches do not divide evenly."""
+    if config.batch_windows % world.readers:
+        raise UserError(f"batch_windows is {config.batch_windows}; {world.readers} processes must divide it evenly")
+    part = config.batch_windows // world.readers
+    if part % (layout.micro_batch_windows or part):
+        raise UserError(
+            f"micro_batch_windows is {layout.micro_batch_windows}, but a process reads {part} windows a step; choose a divisor of {part}"
+        )
 
-    Measured on the quickstart beside another busy program: 1,570 tokens/s against 820 to 1,140. Other C libraries stay as they are.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+class Taken(NamedTuple):
+    """What came of a step, on the device: the mean loss in nats a token, the gradient's norm before clipping, and the index of the
+    reason to leave it out."""
+
+    loss: Tensor
+    norm: Tensor
+    reason: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What is trained, of what, how, and from where."""
+
+    mixture: Path
+    tokens: Mapping[str, Path]
+    model: ModelConfig
+    optim: OptimConfig
+    config: TrainingConfig
+    initial: Path | None = None
+    continues: Path | None = None
+
+    def keep(self, newest: int) -> Keep:
+        """Keep where a longer training could go on, and the milestones."""
+        stable = stable_steps(self.optim, self.config.steps)
+        return Keep(newest=newest, steps=frozenset({stable} - {0, self.config.steps}), every=self.config.milestone_every)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -110,125 +182,171 @@ class Run:
 
     out: Path
     world: World
-    config: TrainingConfig
-    optim: OptimConfig
+    plan: Plan
+    compute: Compute
+    micro_batch: int
+    checkpoint_seconds: float
     network: GPTNeoX
     optimizers: list[Optimizer]
+    guard: SpikeGuard
     sampler: Sampler
-    metrics: Metrics
-    step: int
+    saver: Saver
+    keep: Keep
+    step: int = 0
+    lineage: list[dict[str, Any]] = field(default_factory=list)
+    pending: list[Tensor] = field(default_factory=list)  # of the steps not yet told of
+    num_bad: int = 0
+    note: str = ""
 
     @classmethod
-    def begin(
-        cls,
-        out: Path,
-        mixture: Path,
-        tokens: Mapping[str, Path],
-        model: ModelConfig,
-        optim: OptimConfig,
-        config: TrainingConfig,
-        world: World,
-    ) -> "Run":
-        shares, held, seed = read_shares(mixture)
-        datasets = {name: TokenDataset(folder) for name, folder in tokens.items()}
-        sampler = Sampler(datasets, shares, held, model.context, seed)
-        network = GPTNeoX(model)
-        initialize(network, torch.Generator().manual_seed(config.seed))
-        network.to(world.device)
-        optimizers = build_optimizers(network, optim)
-        step = 0
-        if checkpoint := latest_checkpoint(out / "checkpoints"):
-            state = load_checkpoint(checkpoint, network, optimizers)
-            sampler.load_state(state.sampler)
-            step = state.step
-        return cls(
+    def begin(cls, out: Path, plan: Plan, world: World, runtime: Runtime) -> "Run":
+        config, layout = plan.config, runtime.layout
+        shares, held, seed = read_shares(plan.mixture)
+        datasets = {name: TokenDataset(folder) for name, folder in plan.tokens.items()}
+        compute = Compute(
+            precision=config.precision,
+            compile=world.device.type == "cuda" if layout.compile is None else layout.compile,
+            recompute=layout.recompute,
+            loss_chunk_tokens=LOSS_CHUNK_TOKENS,
+            z_loss=config.z_loss,
+        )
+        network = placed_network(plan.model, compute, world)
+        run = cls(
             out=out,
             world=world,
-            config=config,
-            optim=optim,
+            plan=plan,
+            compute=compute,
+            micro_batch=layout.micro_batch_windows or config.batch_windows // world.readers,
+            checkpoint_seconds=runtime.checkpoint_seconds,
             network=network,
-            optimizers=optimizers,
-            sampler=sampler,
-            metrics=Metrics(out, until_step=step, writes=world.first),
-            step=step,
+            optimizers=build_optimizers(network, plan.optim),
+            guard=SpikeGuard(world.device),
+            sampler=Sampler(datasets, shares, held, plan.model.context, seed),
+            saver=Saver(folder=out / CHECKPOINTS, world=world),
+            keep=plan.keep(runtime.keep_checkpoints),
         )
+        run.find_beginning()
+        return run
 
-    def to_the_end(self, control: "Control", task: Task, checkpoint_seconds: float) -> None:
-        saved = time.monotonic()
-        while self.step < self.config.steps:
-            loss, norm = self.take_step()
-            last = self.step == self.config.steps
-            if self.step % LOG_EVERY == 0 or last:
-                self.log(loss, norm)
-            if self.step % self.config.control_every == 0 or last:
-                bits = control.bits_per_byte(self.network) if self.world.first else {}
-                self.metrics.write(step=self.step, control_bits_per_byte=bits)
-            task.advance(self.config.batch_windows * self.sampler.context, f"loss {float(loss):.3f}")
-            if last or self.world.agreed(wish=time.monotonic() - saved > checkpoint_seconds):
-                self.save()
-                saved = time.monotonic()
+    def find_beginning(self) -> None:
+        """Fill the network, and all that belongs to it, from wherever this training begins."""
+        own, plan = checkpoints(self.saver.folder), self.plan
+        copies = self.keep.most(plan.config.steps)
+        self.world.agree(lack_of_space(self.out, state_bytes(self.optimizers), copies) if self.world.first else None)
+        if own:
+            self.lineage = self.restore(own[-1])["lineage"]
+        elif plan.continues:
+            point = branch_point(plan.continues, plan.config.steps)
+            self.lineage = descended(self.restore(point), point)
+            if self.world.first:
+                inherit_metrics(plan.continues, self.out)
+        elif plan.initial:
+            copy_weights(self.network, plan.initial)
+        else:
+            draw_weights(self.network, plan.config.seed)
 
-    def take_step(self) -> tuple[Tensor, Tensor]:
-        """Read, differentiate, update; return the mean loss in nats a token and the gradient's norm before clipping."""
-        set_rate(self.optimizers, rate_factor(self.optim, self.step, self.config.steps))
-        windows = torch.from_numpy(self.sampler.next_windows(self.config.batch_windows))
-        num_tokens = windows.shape[0] * (windows.shape[1] - 1)
-        part = self.world.part(windows)
-        with torch.autocast(self.world.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            logits_BTV = self.network(part[:, :-1])
-        loss = F.cross_entropy(logits_BTV.flatten(0, 1).float(), part[:, 1:].flatten(), reduction="sum") / num_tokens
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.world.sum_gradients(self.network)
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.optim.clip_norm, foreach=True)
-        for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+    def restore(self, checkpoint: Path) -> dict[str, Any]:
+        """Go to the step of a checkpoint; raises UserError when it is of another model."""
+        if (theirs := read_json(checkpoint / STATE).get("model")) != asdict(self.plan.model):
+            raise UserError(f"{checkpoint} is of another model ({theirs}); give its shape, or another folder")
+        state = load_checkpoint(checkpoint, self.world, self.network, self.optimizers, self.guard.tensors())
+        self.sampler.load_state(state["sampler"])
+        self.step = state["step"]
+        return state
+
+    def to_the_end(self, control: Control, task: Task, watchdog: Watchdog, asked: Preemption) -> None:
+        config, saved = self.plan.config, time.monotonic()
+        try:
+            while self.step < config.steps:
+                watchdog.now(f"computing step {self.step + 1}")
+                self.pending.append(torch.stack([value.float() for value in self.take_step()]))
+                last = self.step == config.steps
+                if self.step % LOG_EVERY == 0 or last:
+                    self.log()
+                task.advance(self.tokens_a_step, self.note)
+                if self.step % config.control_every == 0 or last:
+                    watchdog.now(f"looking at the control text after step {self.step}")
+                    self.look(control)
+                late = self.world.first and time.monotonic() - saved > self.checkpoint_seconds
+                wished, stop = self.world.highest(late, asked.received or 0)
+                if last or wished or stop or self.keep.milestone(self.step):
+                    watchdog.now(f"saving step {self.step}")
+                    self.save()
+                    saved = time.monotonic()
+                if stop and not last:
+                    raise UserError(f"asked to stop; step {self.step} of {config.steps} is saved, run again to go on")
+        finally:
+            self.saver.finish()
+        if self.world.first:
+            replace(self.keep, newest=1).prune(self.saver.folder)
+
+    @property
+    def tokens_a_step(self) -> int:
+        return self.plan.config.batch_windows * self.sampler.context
+
+    def take_step(self) -> Taken:
+        """Read, differentiate, judge, update."""
+        set_rate(self.optimizers, rate_factor(self.plan.optim, self.step, self.plan.config.steps))
+        windows = self.world.place(self.sampler.next_windows(self.plan.config.batch_windows))
+        loss = torch.zeros((), device=self.world.device)
+        parts = windows.split(self.micro_batch)
+        for number, part in enumerate(parts, 1):
+            with self.world.accumulating(self.network, last=number == len(parts)):
+                share = loss_sum(self.network, part[:, :-1], part[:, 1:], self.compute) / self.tokens_a_step
+                share.backward()  # type: ignore[no-untyped-call]
+            loss += share.detach()
+        loss = self.world.sum(loss)
+        norm = self.world.gradient_norm(self.network.parameters())
+        reason = self.guard.judge(loss, norm)
+        take_steps(self.optimizers, norm=norm, clip_norm=self.plan.optim.clip_norm, leave_out=reason)
         self.step += 1
-        return self.world.sum(loss.detach()), norm
+        return Taken(loss, norm, reason)
 
-    def log(self, loss: Tensor, norm: Tensor) -> None:
-        if not torch.isfinite(loss):
-            raise UserError(f"the loss is {float(loss)} at step {self.step}; lower the learning rate and run again")
-        self.metrics.write(
-            step=self.step,
-            tokens=self.step * self.config.batch_windows * self.sampler.context,
-            loss=float(loss),
-            gradient_norm=float(norm),
-            rate_factor=rate_factor(self.optim, self.step - 1, self.config.steps),
-        )
+    def settle(self) -> list[float]:
+        """Wait for the device, write which steps were left out and why, and return loss, norm and reason of the last."""
+        if not self.pending:
+            return []
+        values: list[list[float]] = torch.stack(self.pending).tolist()
+        self.pending.clear()
+        for step, (loss, norm, reason) in enumerate(values, self.step + 1 - len(values)):
+            if reason:
+                self.logs.write(step=step, skipped=REASONS[int(reason)], loss=finite(loss), gradient_norm=finite(norm))
+            self.num_bad = self.num_bad + 1 if reason == NOT_FINITE else 0
+            if self.num_bad == PATIENCE:
+                raise UserError(f"the loss is {loss} at step {step}; lower the learning rate and run again")
+        return values[-1]
+
+    def log(self) -> None:
+        loss, norm, reason = self.settle()
+        self.note = f"loss {loss:.3f}"
+        if reason != NOT_FINITE:
+            self.logs.write(
+                step=self.step,
+                tokens=self.step * self.tokens_a_step,
+                loss=loss,
+                gradient_norm=norm,
+                rate_factor=rate_factor(self.plan.optim, self.step - 1, self.plan.config.steps),
+            )
+
+    def look(self, control: Control) -> None:
+        """Measure bits per byte of each language on the control text."""
+        self.settle()
+        bits_per_byte, loss = control.measure(self.network, self.compute, self.world)
+        self.logs.write(step=self.step, control_bits_per_byte=bits_per_byte, control_loss=loss)
 
     def save(self) -> None:
-        if self.world.first:
-            state = TrainingState(step=self.step, sampler=self.sampler.state())
-            save_checkpoint(self.out / "checkpoints", self.network, self.optimizers, state)
-        self.world.wait()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Control:
-    """Held-out text that may be looked at while training, encoded, by language."""
-
-    documents: Mapping[str, list[list[int]]]
-    num_bytes: Mapping[str, int]
-    end_id: int
-
-    @classmethod
-    def read(cls, corpora: Mapping[str, Path], tokenizer: Path, expected: set[str]) -> "Control":
-        """Encode the control text; raises UserError when the shards were written with another tokenizer."""
-        loaded = Tokenizer(tokenizer)
-        if expected != {loaded.hash}:
-            raise UserError(f"the token shards were not encoded with {tokenizer}; encode them with it, or name theirs")
-        texts = {
-            language: [row["text"] for row in read_documents(folder, ("text",), "control")] for language, folder in corpora.items()
+        self.settle()
+        tensors = tensors_of(self.network, self.optimizers, self.guard.tensors())
+        state = {
+            "tokens": self.step * self.tokens_a_step,
+            "sampler": self.sampler.state(),
+            "at_peak_rate": self.step <= stable_steps(self.plan.optim, self.plan.config.steps),
+            "lineage": self.lineage,
+            "model": asdict(self.plan.model),
+            "world": {"processes": self.world.size, "shards": self.world.shards, "tensor": self.world.tensor},
         }
-        return cls(
-            documents={name: loaded.encode_batch(found, parse_special=True) for name, found in texts.items()},
-            num_bytes={name: sum(len(text.encode()) for text in found) for name, found in texts.items()},
-            end_id=loaded.end_id,
-        )
+        self.saver.begin(self.step, tensors, state, self.keep)
 
-    def bits_per_byte(self, network: GPTNeoX) -> dict[str, float]:
-        return {
-            name: math.fsum(document_bits(network, found, self.end_id)) / self.num_bytes[name]
-            for name, found in self.documents.items()
-        }
+
+def finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
