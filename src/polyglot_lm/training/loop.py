@@ -29,8 +29,7 @@ from polyglot_lm.training.checkpoint import STATE, Keep, Saver, checkpoints, lac
 from polyglot_lm.training.compute import Compute, loss_sum
 from polyglot_lm.training.control import Control
 from polyglot_lm.training.host import garbage_at_rest, keep_freed_memory, repeatable
-from polyglot_lm.training.logs import Logs, opened_logs
-from polyglot_lm.training.metrics import Speedometer, matmul_flops
+from polyglot_lm.training.logs import opened_logs
 from polyglot_lm.training.optim import OptimConfig, build_optimizers, rate_factor, set_rate, stable_steps, state_bytes, take_steps
 from polyglot_lm.training.parallel import World, joined
 from polyglot_lm.training.preempt import Preemption, noticed

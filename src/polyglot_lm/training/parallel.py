@@ -86,7 +86,7 @@ class World:
         for part in network.modules():
             if isinstance(part, FSDPModule):
                 part.set_gradient_divide_factor(1.0)
-                part.set_force_sum_reduction_for_comms(True)  # noqa: FBT003
+                part.set_force_sum_reduction_for_comms(True)
 
     @contextmanager
     def looking(self, network: nn.Module) -> Iterator[None]:

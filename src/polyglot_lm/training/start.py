@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from polyglot_lm.model.config import ModelConfig
 from polyglot_lm.model.hf import load_hf
