@@ -43,7 +43,9 @@ def main(cases: list[Case]) -> None:
         os.environ["MASTER_PORT"] = str(case.port)
         if os.environ["RANK"] == "0":
             begin(case)
-        loop.train(case.folder, **case.arguments, runtime=Runtime(threads=1, device="cpu", layout=case.layout, checkpoint_seconds=0))
+        loop.train(
+            case.folder, **case.arguments, runtime=Runtime(threads=1, device="cpu", layout=case.layout, checkpoint_seconds=0)
+        )
 
 
 if __name__ == "__main__":

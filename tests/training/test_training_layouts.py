@@ -1,4 +1,4 @@
-"""Whatever the layout, the same steps: sharded, copied, split, both, in micro-batches, and each going on from another's checkpoint."""
+"""Whatever the layout, the same steps: sharded, copied, split, in micro-batches, each going on from another's checkpoint."""
 
 import os
 import pickle
@@ -92,5 +92,6 @@ def test_two_ranks_equal_one_in_every_layout_and_go_on_from_each_other(tmp_path:
         assert_same_training(tmp_path / name, alone, after=int(each.checkpoint.name[-1]) if each.checkpoint else 0)
     one = case("one after sharded", Layout(), tmp_path / "sharded after one" / sixth)
     from layout_rank import begin
+
     begin(one)
     train(one.folder, **one.arguments, runtime=ONE_THREAD)

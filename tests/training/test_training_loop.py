@@ -24,9 +24,11 @@ from polyglot_lm.shards import TokenDataset, read_metrics, texts
 from polyglot_lm.tokenizer import Tokenizer
 from polyglot_lm.training import loop
 from polyglot_lm.training.checkpoint import Keep, Saver, load_checkpoint, tensors_of
-from polyglot_lm.training.loop import Plan, Run, train
+from polyglot_lm.training.config import Plan
+from polyglot_lm.training.loop import train
 from polyglot_lm.training.optim import OptimConfig, build_optimizers, rate_factor
 from polyglot_lm.training.parallel import World, choose_device
+from polyglot_lm.training.run import Run
 
 TOLERANCE = {"adamw": 1e-4, "muon": 2e-3}  # seen between AVX2 and AVX-512: 5e-5 and 3e-4
 ALONE = World(rank=0, size=1, device=torch.device("cpu"))
@@ -157,7 +159,7 @@ def test_a_trained_model_and_its_counters_are_what_the_last_lines_say(tmp_path: 
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path, inputs: Inputs, every_loss: None) -> None:
-    with pytest.raises(UserError, match=r"the loss is (nan|inf) at step \d; lower the learning rate"):
+    with pytest.raises(UserError, match=r"the loss is no number since step \d; lower the learning rate"):
         losses(tmp_path, inputs, optim=replace(optim(), learning_rate=1e30))
 
 

@@ -1,8 +1,10 @@
 """A run that was cut and resumed leaves the same bytes as one that was not, and a damaged checkpoint is named."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_training import ONE_THREAD, Inputs, files, make_inputs, optim, schedule
@@ -10,7 +12,8 @@ from tiny_training import ONE_THREAD, Inputs, files, make_inputs, optim, schedul
 from polyglot_lm.pipeline import CorruptFileError
 from polyglot_lm.shards import read_metrics
 from polyglot_lm.training import loop
-from polyglot_lm.training.loop import Run, Taken, train
+from polyglot_lm.training.loop import train
+from polyglot_lm.training.run import Run, Taken
 
 SAVING_ALWAYS = replace(ONE_THREAD, checkpoint_seconds=0.0)
 
@@ -29,8 +32,8 @@ def cut(monkeypatch: pytest.MonkeyPatch, *, at_step: int, saved: int) -> None:
     """Let the next run keep the checkpoint of step `saved` alone, and be interrupted in the middle of step `at_step`."""
     take_step, save = Run.take_step, Run.save
 
-    def cut_step(self: Run) -> Taken:
-        taken = take_step(self)
+    def cut_step(self: Run, waiting: Any = nullcontext) -> Taken:
+        taken = take_step(self, waiting)
         if self.step == at_step:
             raise KeyboardInterrupt
         return taken

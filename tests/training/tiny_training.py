@@ -9,7 +9,8 @@ from polyglot_lm.mixture import Uniform, plan_mixture
 from polyglot_lm.model.config import neox
 from polyglot_lm.pipeline import Runtime
 from polyglot_lm.tokenizer import encode_corpus, train_tokenizer
-from polyglot_lm.training.loop import TrainingConfig
+from polyglot_lm.training.config import TrainingConfig
+from polyglot_lm.training.logs import SPEED_FILE
 from polyglot_lm.training.optim import OptimConfig
 
 LANGUAGES = ("ko", "th", "en")
@@ -85,5 +86,6 @@ def make_inputs(root: Path, corpora: Mapping[str, Path]) -> Inputs:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Return every file below a folder by its relative path."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """Return every file below a folder by its relative path, but for the one that tells of speed."""
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != SPEED_FILE)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}

@@ -158,8 +158,8 @@ def end_with_parent() -> None:
 class Layout:
     """How a distributed step lies on its processes and fits into their memory: of what it computes, only the order of sums.
 
-    `shards` processes share one copy of the model (None: all, where the optimizer allows it), `tensor` processes split every matrix;
-    what is left over holds further copies. `micro_batch_windows` are read at once, None: a process's whole part of the batch.
+    `shards` processes share one copy of the model (None: all, where the optimizer allows it), `tensor` of them split every matrix,
+    and those left over hold further copies. `micro_batch_windows` are read at once, None: a process's whole part of the batch.
     `recompute` saves memory for time. `compile` None: on GPUs.
     """
 
@@ -186,7 +186,7 @@ class Runtime:
     workers: int = CORES
     threads: int = CORES
     processes: int = 1
-    nodes: Nodes = Nodes()
+    nodes: Nodes = field(default_factory=Nodes)
     device: str = "auto"
     cluster: str | None = None  # address of a Ray cluster for tasks ("ray://host:10001", "auto", "local"); it must see `root`
     layout: Layout = Layout()
@@ -224,13 +224,8 @@ def run_under_torchrun(call: Call, runtime: Runtime) -> Counters:
             **{name: getattr(runtime, name) for name in OF_A_RANK},
         }
         order.write_bytes(pickle.dumps((call.stage.reference, call.folder, dict(call.arguments), settings)))
-        command = [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            *runtime.nodes.torchrun_options(),
-            f"--nproc-per-node={runtime.processes}",
-        ]
+        options = [*runtime.nodes.torchrun_options(), f"--nproc-per-node={runtime.processes}"]
+        command = [sys.executable, "-m", "torch.distributed.run", *options]
         code = run_and_hand_on_signals([*command, "-m", "polyglot_lm.pipeline.rank", str(order), str(answer)])
         answered = read_json(answer) if answer.exists() else {}
         if code == 0 and not runtime.nodes.first:

@@ -41,7 +41,8 @@ def quickstart(
     seed: int = 1,
 ) -> Recipe:
     """`source_megabytes` bounds what is streamed of a hub data set, in each language; folders are read whole."""
-    from polyglot_lm.training.loop import TrainingConfig, train  # imports torch, which --help must not wait for
+    from polyglot_lm.training.config import TrainingConfig
+    from polyglot_lm.training.loop import train  # imports torch, which --help must not wait for
     from polyglot_lm.training.optim import OptimConfig
 
     chosen = select(languages)

@@ -19,14 +19,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.distributed import checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.metadata import Metadata
+from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
+from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 from torch.distributed.checkpoint.planner import SavePlan, SavePlanner
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.checkpoint.storage import WriteResult
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
@@ -65,7 +67,7 @@ class Keep:
                 remove(old)
 
 
-class ShardWriter(dcp.FileSystemWriter):
+class ShardWriter(FileSystemWriter):
     """Writes a rank's tensors with their checksums; the first rank, when all have, makes them a checkpoint."""
 
     def __init__(self, final: Path, state: Mapping[str, Any], keep: Keep) -> None:
@@ -122,9 +124,7 @@ class Saver:
             torch.cuda.synchronize()
         writer = ShardWriter(self.folder / NAME.format(step), {"step": step, **state}, keep)
         alone = self.world.size == 1
-        self.pending = self.thread.submit(
-            dcp.save, staged, storage_writer=writer, process_group=self.world.saving, no_dist=alone
-        )
+        self.pending = self.thread.submit(save, staged, storage_writer=writer, process_group=self.world.saving, no_dist=alone)
 
     def copied(self, name: str, tensor: Tensor) -> Tensor:
         """Return the tensor as it is now, this rank's part of it in host memory; on a GPU the copy is under way."""
@@ -135,7 +135,7 @@ class Saver:
         if not isinstance(tensor, DTensor):
             return kept
         moved = tensor.detach()  # a new description of the same place in the mesh
-        moved._local_tensor = kept
+        moved._local_tensor = kept  # type: ignore[attr-defined]
         return moved
 
     def finish(self) -> None:
@@ -182,7 +182,7 @@ def remove(checkpoint: Path) -> None:
 
 def tensors_of(network: nn.Module, optimizers: Sequence[Optimizer], others: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return all tensors of a training by names that no layout changes."""
-    names = {parameter: name for name, parameter in named_parameters(network)}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in named_parameters(network)}
     tensors = {f"model.{name}": parameter.detach() for parameter, name in names.items()}
     for optimizer in optimizers:
         for parameter, fields in optimizer.state.items():
@@ -198,17 +198,17 @@ def load_checkpoint(
     Raises UserError on every rank when a file's checksum is wrong on any.
     """
     state = verified_state(checkpoint, world)
-    reader = dcp.FileSystemReader(checkpoint)
+    reader = FileSystemReader(checkpoint)
     saved = reader.read_metadata().state_dict_metadata
     owner = {parameter: optimizer for optimizer in optimizers for group in optimizer.param_groups for parameter in group["params"]}
     for name, parameter in named_parameters(network):
         prefix = f"optimizer.{name}."
         for key in (key for key in saved if key.startswith(prefix)):
-            single = len(saved[key].size) == 0
-            value = torch.zeros((), device=world.device) if single else torch.zeros_like(parameter, requires_grad=False)
+            one = cast(TensorStorageMetadata, saved[key]).size == torch.Size(())
+            value = torch.zeros((), device=world.device) if one else torch.zeros_like(parameter, requires_grad=False)
             owner[parameter].state[parameter][key.removeprefix(prefix)] = value
     targets = tensors_of(network, optimizers, others)
-    dcp.load(targets, storage_reader=reader, process_group=world.saving, no_dist=world.size == 1)
+    load(targets, storage_reader=reader, process_group=world.saving, no_dist=world.size == 1)
     return state
 
 

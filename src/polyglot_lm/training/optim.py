@@ -5,7 +5,7 @@ momentum (Jordan et al. 2024; torch.optim.Muon) and everything else by AdamW; it
 training of the quickstart needs. The rate warms up, then stays and decays linearly at the end (Hu et al. 2024, arXiv 2404.06395),
 or falls along a cosine from there on; only the former can be made longer afterwards.
 
-Nothing here waits for a GPU: clipping is a division inside the fused AdamW, and a step that is judged bad is left out inside it too.
+Nothing here waits for a GPU: clipping is a division inside the fused AdamW, which also leaves a step out that was judged bad.
 """
 
 import math
@@ -20,9 +20,9 @@ from torch.optim import Optimizer
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptimConfig:
-    """`learning_rate` is AdamW's peak; `matrix_learning_rate` Muon's, unused under adamw. The schedule shapes both alike: it ends at
-    `final_rate`, a share of the peak, after a decay of the last `decay_fraction` of all steps (wsd: warm-up, stable, decay) or
-    after a cosine that needs no such fraction."""
+    """`learning_rate` is AdamW's peak; `matrix_learning_rate` Muon's, unused under adamw. The schedule shapes both alike and ends
+    at `final_rate`, a share of the peak: falling in the last `decay_fraction` of all steps (wsd: warm-up, stable, decay), or along
+    a cosine, which has no such fraction."""
 
     optimizer: Literal["adamw", "muon"]
     learning_rate: float

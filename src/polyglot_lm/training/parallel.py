@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ from torch.distributed.tensor import DTensor
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
-from polyglot_lm.model.transformer import GPTNeoX
+from polyglot_lm.model.transformer import Attention, GPTNeoX
 from polyglot_lm.pipeline import Layout, UserError
 
 REPLICA, SHARD, TENSOR = MESH = ("replica", "shard", "tensor")
@@ -72,7 +73,8 @@ class World:
             return
         for block in network.layers:
             parallelize_module(block, self.mesh[TENSOR], SPLIT, src_data_rank=None)
-            block.attention.num_heads //= self.tensor
+            attention = cast(Attention, block.get_submodule("attention"))
+            attention.num_heads //= self.tensor
 
     def shard(self, network: GPTNeoX, *, low_precision: bool) -> None:
         """Spread parameters, gradients and optimizer state over the shards: block by block, and what is outside of them."""
@@ -129,9 +131,8 @@ class World:
         return total.sqrt()
 
     def place(self, windows: npt.NDArray[np.int64]) -> Tensor:
-        """Return this rank's part of a step's windows [n, ...] on its device, without waiting for it."""
-        rank, size = self.part
-        here = torch.from_numpy(windows).chunk(size)[rank]
+        """Return windows on this rank's device, without waiting for it."""
+        here = torch.from_numpy(windows)
         return here.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else here
 
     def sum(self, value: Tensor) -> Tensor:

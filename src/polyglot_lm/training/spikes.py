@@ -7,6 +7,10 @@ All of it stays on the device: the verdict goes into the fused optimizer as `fou
 mixture say, is left out a few times and then believed; a value that is no number does not enter at all.
 """
 
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -38,3 +42,46 @@ class SpikeGuard:
     def tensors(self) -> dict[str, Tensor]:
         """Return what a checkpoint keeps."""
         return {"spikes.history": self.history, "spikes.count": self.count}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """A step, the window it began at, and what came of it; None for a loss or norm that is no number."""
+
+    step: int
+    begins: int
+    loss: float | None
+    norm: float | None
+    reason: int
+
+
+class Ledger:
+    """The host's side: what was computed and is not yet known, and the steps just left out, one after another (`row`)."""
+
+    def __init__(self) -> None:
+        self.pending: list[tuple[int, int, Tensor]] = []
+        self.row: list[Entry] = []
+        self.last = Entry(step=0, begins=0, loss=None, norm=None, reason=0)
+
+    def enter(self, step: int, begins: int, values: Iterable[Tensor]) -> None:
+        """Take loss, norm and reason of a step, without looking at them."""
+        self.pending.append((step, begins, torch.stack([value.float() for value in values])))
+
+    def settle(self) -> list[Entry]:
+        """Wait for the device and return what was pending."""
+        if not self.pending:
+            return []
+        known = torch.stack([values for _, _, values in self.pending]).tolist()
+        entries = [
+            Entry(step=step, begins=begins, loss=finite(loss), norm=finite(norm), reason=int(reason))
+            for (step, begins, _), (loss, norm, reason) in zip(self.pending, known, strict=True)
+        ]
+        self.pending.clear()
+        for entry in entries:
+            self.row = [*self.row, entry] if entry.reason else []
+        self.last = entries[-1]
+        return entries
+
+
+def finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

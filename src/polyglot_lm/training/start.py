@@ -59,7 +59,7 @@ def copy_weights(network: GPTNeoX, exported: Path) -> None:
     given = load_hf(exported)
     if given.config != network.config:
         other = [name for name, value in asdict(given.config).items() if value != getattr(network.config, name)]
-        raise UserError(f"the model in {exported} differs from the training's in {', '.join(other)}; give it that shape, or train its own")
+        raise UserError(f"the model in {exported} differs from this training's in {', '.join(other)}; give both one shape")
     weights = given.state_dict()
     for name, parameter in named_parameters(network):
         fill(parameter, weights[name])
