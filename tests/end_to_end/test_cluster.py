@@ -11,7 +11,7 @@ from conftest import tiny_texts
 
 from polyglot_lm.shards import read_metrics
 
-TINY = ["vocab_size=512", "width=32", "layers=2", "heads=2", "context=64", "steps=20", "batch_windows=4", "optimizer=adamw"]
+TINY = ["vocab_size=384", "width=32", "layers=2", "heads=2", "context=64", "steps=20", "batch_windows=4", "optimizer=adamw"]
 SECONDS = 240
 
 
