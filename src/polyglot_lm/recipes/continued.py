@@ -81,4 +81,4 @@ def continued(
         seed=seed,
         initial=initial,
     )
-    return measure_and_release(chosen, corpora, tokens, initial, mixture, training)
+    return measure_and_release(f"{given.path.name}, continued", chosen, corpora, tokens, initial, mixture, training)

@@ -15,10 +15,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from polyglot_lm.languages import Language
 from polyglot_lm.model.config import ModelConfig, padded_vocab_size, polyglot_ko
 from polyglot_lm.pipeline import Step
+from polyglot_lm.recipes.public import Prepared
+from polyglot_lm.recipes.quickstart import measure_and_release
+from polyglot_lm.recipes.recipe import Recipe
 
 CONTEXT = 2048
+Size = Literal["1.3b", "3.8b", "5.8b", "12.8b"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,3 +121,35 @@ def pretraining_step(
         ),
         **({} if initial is None else {"initial": initial}),
     )
+
+
+def trained(
+    title: str,
+    chosen: tuple[Language, ...],
+    prepared: Prepared,
+    *,
+    model: ModelConfig,
+    steps: int,
+    batch_windows: int,
+    precision: Literal["bf16", "fp8"],
+    schedule: Literal["wsd", "cosine"],
+    learning_rate: float,
+    seed: int,
+) -> Recipe:
+    """Return the recipe that trains, measures and exports a model on text that is prepared."""
+    training = pretraining_step(
+        model=model,
+        mixture=prepared.mixture,
+        tokens=prepared.tokens,
+        tokenizer=prepared.tokenizer,
+        corpora=prepared.corpora,
+        steps=steps,
+        batch_windows=batch_windows,
+        precision=precision,
+        schedule=schedule,
+        learning_rate=learning_rate,
+        seed=seed,
+    )
+    released = measure_and_release(title, chosen, prepared.corpora, prepared.tokens, prepared.tokenizer, prepared.mixture, training)
+    results = {"tokenizer": prepared.tokenizer, "mixture": prepared.mixture, **released.results}
+    return Recipe(results=results, supply=prepared.supply)

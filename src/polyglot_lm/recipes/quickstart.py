@@ -90,7 +90,7 @@ def quickstart(
             milestone_every=None,
         ),
     )
-    return measure_and_release(chosen, corpora, tokens, tokenizer, mixture, training)
+    return measure_and_release("Polyglot quickstart", chosen, corpora, tokens, tokenizer, mixture, training)
 
 
 def encode_all(chosen: tuple[Language, ...], corpora: Mapping[str, Step], tokenizer: Step, source: str) -> dict[str, Step]:
@@ -108,6 +108,7 @@ def encode_all(chosen: tuple[Language, ...], corpora: Mapping[str, Step], tokeni
 
 
 def measure_and_release(
+    title: str,
     chosen: tuple[Language, ...],
     corpora: Mapping[str, Step],
     tokens: Mapping[str, Step],
@@ -140,7 +141,7 @@ def measure_and_release(
     )
     export = export_hf.step(
         "model",
-        title="Polyglot quickstart",
+        title=title,
         names=names,
         training=training,
         tokenizer=tokenizer,
