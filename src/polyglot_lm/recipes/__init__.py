@@ -5,6 +5,7 @@ from polyglot_lm.recipes.recipe import Recipe, build
 RECIPES = {
     "quickstart": "polyglot_lm.recipes.quickstart:quickstart",
     "corpus": "polyglot_lm.recipes.corpus:corpus",
+    "continued": "polyglot_lm.recipes.continued:continued",
     "east_asian": "polyglot_lm.recipes.east_asian:east_asian",
     "polyglot_ko": "polyglot_lm.recipes.polyglot_ko:polyglot_ko",
 }

@@ -99,7 +99,7 @@ def quickstart(
         ),
         **steered,  # so that who asks for none keeps the training of before
     )
-    return measure_and_release(chosen, corpora, tokens, tokenizer, mixture, training)
+    return measure_and_release("Polyglot quickstart", chosen, corpora, tokens, tokenizer, mixture, training)
 
 
 def encode_all(chosen: tuple[Language, ...], corpora: Mapping[str, Step], tokenizer: Step, source: str) -> dict[str, Step]:
@@ -117,6 +117,7 @@ def encode_all(chosen: tuple[Language, ...], corpora: Mapping[str, Step], tokeni
 
 
 def measure_and_release(
+    title: str,
     chosen: tuple[Language, ...],
     corpora: Mapping[str, Step],
     tokens: Mapping[str, Step],
@@ -149,7 +150,7 @@ def measure_and_release(
     )
     export = export_hf.step(
         "model",
-        title="Polyglot quickstart",
+        title=title,
         names=names,
         training=training,
         tokenizer=tokenizer,
