@@ -139,7 +139,7 @@ class Loop:
                     self.look()
                 late = run.world.first and time.monotonic() - saved > checkpoint_seconds
                 wished, stop = run.world.highest(late, self.asked.received or 0)
-                if last or wished or stop or run.keep.milestone(run.step):
+                if last or stop or run.keep.milestone(run.step) or (wished and not self.astray()):
                     self.save()
                     saved = time.monotonic()
                 if stop and not last:
@@ -163,6 +163,11 @@ class Loop:
         for entry in self.ledger.settle():
             if entry.reason:
                 self.logs.write(step=entry.step, skipped=REASONS[entry.reason], loss=entry.loss, gradient_norm=entry.norm)
+
+    def astray(self) -> bool:
+        """Say whether the last step was left out: then nothing new is worth a checkpoint that an older one makes way for."""
+        self.settle()
+        return bool(self.ledger.row)
 
     def log(self) -> bool:
         """Write how the last step went, and how fast; return False when the training went back instead."""
