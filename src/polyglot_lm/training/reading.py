@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from polyglot_lm.mixture import MIXTURE_FILE, Prefetcher, Sampler, Shares, read_occurrences, read_shares, read_stages
-from polyglot_lm.mixture.sampler import Windows
+from polyglot_lm.mixture.batch import Windows
 from polyglot_lm.mixture.steering import Steering
 from polyglot_lm.pipeline import read_json
 from polyglot_lm.shards import TokenDataset
