@@ -9,6 +9,7 @@ over 989.5 TFLOP/s; `of_ceiling` is the model's operations over those of an 8192
 
 import argparse
 import gc
+import itertools
 import json
 import platform
 import sys
@@ -106,6 +107,8 @@ class Trainee:
         losses = [self.step(next(batches), number, num_steps)[0] for number in range(warm)]
         torch.cuda.synchronize()
         first = time.time() - began
+        if not all(loss.isfinite() for loss in losses):
+            raise ValueError(f"the first losses are {[float(loss) for loss in losses]}")
         seconds = timed(lambda: losses.extend(self.step(next(batches), n, num_steps)[0] for n in range(warm, num_steps)))
         values = [round(float(loss), 4) for loss in losses]
         last = max(1, num_steps // 10)
@@ -173,7 +176,8 @@ def check(path: Path) -> dict[str, Any]:
         network = GPTNeoX(model)
         initialize(network, torch.Generator(CUDA).manual_seed(0))
         theirs = GPTNeoXForCausalLM(GPTNeoXConfig(**to_hf_config(model, end_id=2, dtype="float32"))).eval()
-    theirs.load_state_dict(to_hf_weights(network.state_dict()))
+    names = {name.replace("embed_out", "lm_head"): tensor for name, tensor in to_hf_weights(network.state_dict()).items()}
+    theirs.load_state_dict(names)
     rows = windows(path, 0)[:2].long()
     with torch.no_grad():
         ours_BTV, theirs_BTV = network(rows[:, :-1]), theirs(rows[:, :-1]).logits
@@ -181,7 +185,7 @@ def check(path: Path) -> dict[str, Any]:
         expected = torch.nn.functional.cross_entropy(theirs_BTV.flatten(0, 1), rows[:, 1:].flatten(), reduction="sum").item()
     for precision in ("bf16", "fp8"):
         network = network.__class__(model).to(CUDA) if precision == "fp8" else network
-        network.load_state_dict({name.removeprefix("gpt_neox."): value for name, value in theirs.state_dict().items()})
+        network.load_state_dict({name.removeprefix("gpt_neox.").replace("lm_head", "embed_out"): value for name, value in theirs.state_dict().items()})
         compute = Compute(precision=precision, compile=False, recompute="none", loss_chunk_tokens=1024, z_loss=0.0)
         prepare(network, compute, CUDA)
         found[f"1.3b loss {precision}"] = [loss_sum(network, rows[:, :-1], rows[:, 1:], compute).item(), expected]
@@ -217,6 +221,130 @@ def block_errors(model: ModelConfig, precision: str, recompute: str) -> dict[str
     for name, parameter in hand.layers[0].named_parameters():
         errors[name.replace("layernorm", "ln")] = relative(parameter.grad / 2, plain.layers[0].get_parameter(name).grad)
     return {name: round(value, 4) for name, value in errors.items()}
+
+
+def quantise_errors() -> dict[str, Any]:
+    """Return the largest error of casting to FP8 by rows and by columns, over formats and operations."""
+    from polyglot_lm.training import kernels
+
+    found = {}
+    for turn in (1, 3, 2, 0):
+        kernels.TURN = turn
+        worst = 0.0
+        for source, target, shape in itertools.product(
+            (torch.float32, torch.bfloat16), (torch.float8_e4m3fn, torch.float8_e5m2), ((2048, 8192), (32768, 2048))
+        ):
+            x, onto = ((torch.randn(shape, device=CUDA)).to(source) for _ in range(2))
+            norms = kernels.Norms(*(torch.randn(shape[1], device=CUDA) for _ in range(4)))
+            both = [
+                (kernels.quantise(x, target), x),
+                (kernels.gelu(x, tanh=False, dtype=target), kernels.gelu(x, tanh=False)),
+                (kernels.gelu_backward(x, onto, tanh=False, dtype=target)[0], kernels.gelu_backward(x, onto, tanh=False)[0]),
+                (kernels.norm_pair(x, norms, 1e-5, dtype=target)[1], kernels.norm_pair(x, norms, 1e-5)[1]),
+            ]
+            allowed = 0.03 if target == torch.float8_e4m3fn else 0.06
+            for made, exact in both:
+                for form in (made.rows.float(), made.columns.float().T):
+                    error = relative(form * made.inverse_scale, exact)
+                    worst = max(worst, error / allowed) if error == error else float("nan")
+                    if error != error or worst != worst:
+                        worst = float("inf")
+        h, g = (torch.randn(32768, 8192, device=CUDA, dtype=torch.bfloat16) for _ in range(2))
+        kernels.gelu_backward(h, g, tanh=False, dtype=torch.float8_e5m2)
+        times = [
+            timed(lambda: [kernels.gelu_backward(h, g, tanh=False, dtype=torch.float8_e5m2) for _ in range(10)]),
+            timed(lambda: [kernels.gelu(h, tanh=False, dtype=torch.float8_e4m3fn) for _ in range(10)]),
+            timed(lambda: [kernels.quantise(h, torch.float8_e4m3fn) for _ in range(10)]),
+        ]
+        found[turn] = (round(worst, 3), [round(1e5 * seconds) for seconds in times])
+        print("turn", turn, found[turn], flush=True)
+    kernels.TURN = min((sum(times), turn) for turn, (worst, times) in found.items() if worst < 1)[1]
+    return {"turn": kernels.TURN, "found": found}
+
+
+def transformers_trainee(model: ModelConfig, *, compiled: bool) -> Trainee:
+    """Return transformers' own network and loss under bf16 autocast, fp32 weights, SDPA."""
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+    from polyglot_lm.model.hf import to_hf_config
+
+    with torch.device(CUDA):
+        network = GPTNeoXForCausalLM(GPTNeoXConfig(**to_hf_config(model, end_id=2, dtype="float32")))
+    run = torch.compile(network) if compiled else network
+
+    def summed_loss(inputs: Tensor, targets: Tensor) -> Tensor:
+        with torch.autocast("cuda", torch.bfloat16):
+            return run(input_ids=inputs, labels=inputs, use_cache=False).loss * targets.numel()
+
+    return Trainee(network, summed_loss, 8)
+
+
+def litgpt_trainee(model: ModelConfig) -> Trainee:
+    """Return litgpt's pythia-1.4b with our vocabulary and rotary share, compiled, as its pretraining script does."""
+    from litgpt.config import Config
+    from litgpt.model import GPT
+
+    config = Config.from_name("pythia-1.4b", padded_vocab_size=model.vocab_size, rotary_percentage=model.rotary_fraction)
+    with torch.device(CUDA):
+        network = GPT(config)
+        network.max_seq_length = CONTEXT
+    run = torch.compile(network)
+
+    def summed_loss(inputs: Tensor, targets: Tensor) -> Tensor:
+        with torch.autocast("cuda", torch.bfloat16):
+            logits = run(inputs)
+        return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="sum")
+
+    return Trainee(network, summed_loss, 8)
+
+
+def trainer_rate(path: Path, model: ModelConfig, batch: int, num_steps: int) -> dict[str, Any]:
+    """Return transformers' Trainer's tokens a second: bf16, torch.compile, fused AdamW, micro-batches of 8."""
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, Trainer, TrainerCallback, TrainingArguments
+
+    from polyglot_lm.model.hf import to_hf_config
+
+    class Clock(TrainerCallback):
+        times: list[float] = []
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            torch.cuda.synchronize()
+            self.times.append(time.time())
+
+    rows = windows(path, 0)[: batch * num_steps, :-1].long().cpu()
+    network = GPTNeoXForCausalLM(GPTNeoXConfig(**to_hf_config(model, end_id=2, dtype="float32")))
+    options = TrainingArguments(
+        output_dir="/tmp/trainer",
+        per_device_train_batch_size=8,
+        gradient_accumulation_steps=batch // 8,
+        max_steps=num_steps,
+        bf16=True,
+        torch_compile=True,
+        optim="adamw_torch_fused",
+        learning_rate=2e-4,
+        logging_strategy="no",
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+    )
+    clock = Clock()
+    clock.times.clear()
+    Trainer(network, options, train_dataset=[{"input_ids": row, "labels": row} for row in rows], callbacks=[clock]).train()
+    seconds = clock.times[-1] - clock.times[0]
+    return {"tokens_s": round(batch * CONTEXT * (num_steps - 1) / seconds)}
+
+
+def peer(path: Path, text: str) -> dict[str, Any]:
+    """Run `NAME[:batch[:steps]]`: transformers, transformers-compiled, litgpt or trainer, on the 1.3B shape in bf16."""
+    name, *numbers = text.split(":")
+    batch, num_steps = (int(number) for number in [*numbers, "64", "4"][:2])
+    model = polyglot_ko("1.3b")
+    forget()
+    if name == "trainer":
+        return {"peer": name, **trainer_rate(path, model, batch, num_steps)}
+    trainee = litgpt_trainee(model) if name == "litgpt" else transformers_trainee(model, compiled=name.endswith("compiled"))
+    result = trainee.train(windows(path, 0), batch, num_steps)
+    return {"peer": name, **{key: result[key] for key in ("tokens_s", "memory_gib", "losses")}}
 
 
 def profile(path: Path, text: str) -> dict[str, Any]:
@@ -262,6 +390,10 @@ def main() -> None:
         try:
             if kind == "check":
                 result = check(chosen.tokens)
+            elif kind == "quantise":
+                result = quantise_errors()
+            elif kind == "peer":
+                result = peer(chosen.tokens, rest)
             elif kind == "profile":
                 result = profile(chosen.tokens, rest)
             else:

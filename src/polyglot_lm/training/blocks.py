@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from polyglot_lm.model.transformer import Block
 from polyglot_lm.training import kernels
@@ -96,7 +97,7 @@ class Fp8:
 
     @staticmethod
     def weight(weight: Tensor) -> Quantised:
-        return kernels.quantise(weight.detach(), FORWARD)
+        return kernels.quantise(weight.detach().bfloat16(), FORWARD)
 
     @staticmethod
     def linear(x: Quantised, weight: Quantised, bias: Tensor) -> Tensor:
@@ -139,13 +140,24 @@ class Kept:
     u: Any = None
 
 
+updates = 0  # how often any optimizer has stepped
+
+
+def count_update(*_: Any) -> None:
+    global updates
+    updates += 1
+
+
+register_optimizer_step_post_hook(count_update)
+
+
 class HandBlock:
     """A block's module, how it computes, and its weights in the products' format."""
 
     def __init__(self, block: Block, products: type[Bf16] | type[Fp8], recompute: Recompute, *, tanh: bool) -> None:
         self.block, self.products, self.recompute, self.tanh = block, products, recompute, tanh
         self.epsilon, self.num_heads = block.input_layernorm.eps, block.attention.num_heads
-        self.formatted: dict[str, tuple[int, Any]] = {}
+        self.formatted: dict[str, tuple[tuple[int, int], Any]] = {}
 
     def __call__(self, x_BTD: Tensor, cos_TR: Tensor, sin_TR: Tensor, cache: None) -> Tensor:
         assert cache is None
@@ -176,10 +188,11 @@ class HandBlock:
     def kept_format(self, name: str, parameter: Tensor, make: Callable[[Tensor], Any]) -> Any:
         if parameter.dtype != torch.float32 or self.recompute != "none":
             return make(parameter)
-        version, value = self.formatted.get(name, (-1, None))
-        if version != parameter._version:
+        now = (parameter._version, updates)  # a fused optimizer changes weights without counting a version
+        made, value = self.formatted.get(name, (None, None))
+        if made != now:
             value = make(parameter)
-            self.formatted[name] = parameter._version, value
+            self.formatted[name] = now, value
         return value
 
     def forward(self, x_ND: Tensor, cos_TR: Tensor, sin_TR: Tensor, parameters: Parameters) -> tuple[Tensor, Kept]:
