@@ -105,7 +105,7 @@ def test_a_save_torn_at_any_byte_is_never_loaded(tmp_path: Path) -> None:
     folder = tmp_path / "step-00000001"
     for name in sorted(path.name for path in folder.iterdir()):
         data = (folder / name).read_bytes()  # without its last line feed state.json is whole
-        for length in {0, 1, len(data) - 2, *range(7, len(data), max(1, len(data) // 60))}:
+        for length in {0, 1, len(data) - 2, *range(7, len(data) - 1, max(1, len(data) // 60))}:
             (folder / name).write_bytes(data[:length])
             with pytest.raises(CorruptFileError, match=re.escape(f"step-00000001/{name} is damaged")):
                 load_checkpoint(folder, ALONE, torch.nn.Linear(4, 2), [], {})

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -12,6 +12,8 @@ from polyglot_lm.cli.arguments import DEFAULT_ROOT, RecipeName, Root, Settings, 
 from polyglot_lm.pipeline import (
     CORES,
     MANIFESTS,
+    Layout,
+    Recompute,
     Runtime,
     Step,
     UserError,
@@ -39,7 +41,15 @@ def run(
     processes: Annotated[int, typer.Option(help="Training processes, started by torchrun.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     cluster: Annotated[str | None, typer.Option(help="Ray cluster for tasks: ray://HOST:PORT, auto or local.")] = None,
+    shards: Annotated[
+        int | None, typer.Option(help="Training processes that share one copy of the model; all, if not said.")
+    ] = None,
+    tensor: Annotated[int, typer.Option(help="Training processes that split every matrix.")] = 1,
+    micro_batch: Annotated[int | None, typer.Option(help="Windows that a process computes at once.")] = None,
+    recompute: Annotated[str, typer.Option(help="none, selective or full: less memory, more time.")] = "none",
+    deterministic: Annotated[bool, typer.Option(help="On a GPU: the same bits again, slower.")] = False,
     checkpoint_seconds: Annotated[float, typer.Option(help="How often training saves its state.")] = 20.0,
+    keep_checkpoints: Annotated[int, typer.Option(help="How many of these stay, beside milestones.")] = 2,
     tracker: Annotated[list[str] | None, typer.Option(help="Tell the training's figures to wandb too; offline by default.")] = None,
 ) -> int:
     """Carry a recipe out: skip what is done, resume what was cut. Exit code 3: done, but some input could not be read."""
@@ -51,7 +61,10 @@ def run(
         processes=processes,
         device=device,
         cluster=cluster,
+        layout=Layout(shards=shards, tensor=tensor, micro_batch_windows=micro_batch, recompute=cast(Recompute, recompute)),
+        deterministic=deterministic,
         checkpoint_seconds=checkpoint_seconds,
+        keep_checkpoints=keep_checkpoints,
         trackers=tuple(tracker or ()),
         progress=terminal(),
     )
