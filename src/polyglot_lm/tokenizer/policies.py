@@ -19,6 +19,9 @@ from polyglot_lm.tokenizer.parity import read_parallel
 from polyglot_lm.tokenizer.special import SPECIAL_TOKENS
 
 BYTES = 256
+PLAIN_SECONDS_PER_MB = 1.5  # of one core, measured on 24 and 100 MB (benchmarks/tokenizer)
+PARITY_SECONDS_PER_MB = 3.0
+PARITY_SECONDS_PER_MERGE_AND_MB = 1e-4
 Samples = Mapping[str, Callable[[], Iterator[str]]]
 
 
@@ -42,6 +45,9 @@ class Natural:
         share = min(1.0, mean * len(supply) / sum(supply.values()))
         return {code: amount * share for code, amount in supply.items()}
 
+    def expected_seconds(self, vocab_size: int, num_bytes: int) -> float:
+        return PLAIN_SECONDS_PER_MB * num_bytes / 1e6
+
     def train(self, tokenizer: Any, samples: Samples, vocab_size: int, byte_premiums: Mapping[str, float]) -> None:
         plain(tokenizer, samples, vocab_size)
 
@@ -52,6 +58,9 @@ class Balanced:
 
     def budgets(self, supply: Mapping[str, float], mean: float) -> dict[str, float]:
         return dict.fromkeys(supply, min(mean, *supply.values()))
+
+    def expected_seconds(self, vocab_size: int, num_bytes: int) -> float:
+        return PLAIN_SECONDS_PER_MB * num_bytes / 1e6
 
     def train(self, tokenizer: Any, samples: Samples, vocab_size: int, byte_premiums: Mapping[str, float]) -> None:
         plain(tokenizer, samples, vocab_size)
@@ -73,6 +82,10 @@ class Parity:
 
     def budgets(self, supply: Mapping[str, float], mean: float) -> dict[str, float]:
         return Balanced().budgets(supply, mean)
+
+    def expected_seconds(self, vocab_size: int, num_bytes: int) -> float:
+        chosen_by_one = (1 - self.plain_share) * vocab_size
+        return PARITY_SECONDS_PER_MB * num_bytes / 1e6 + PARITY_SECONDS_PER_MERGE_AND_MB * chosen_by_one * num_bytes / 1e6
 
     def train(self, tokenizer: Any, samples: Samples, vocab_size: int, byte_premiums: Mapping[str, float]) -> None:
         from tokenizers import trainers
