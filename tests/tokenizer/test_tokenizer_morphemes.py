@@ -3,7 +3,6 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import SENTENCES, write_corpus
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 
 from polyglot_lm.pipeline import UserError
 from polyglot_lm.tokenizer import Tokenizer, morphemes, train_tokenizer
-from polyglot_lm.tokenizer.encode import Fast, Reference
 from polyglot_lm.tokenizer.morphemes import WALL, walled
 
 pytest.importorskip("mecab")
@@ -67,48 +65,3 @@ def test_a_missing_analyser_names_what_to_install(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "mecab", None)
     with pytest.raises(UserError, match=r"need python-mecab-ko; install it with pip install 'polyglot-lm\[morphemes\]'"):
         morphemes.require_analysers(["ko"])
-
-
-def polyglot_ko(folder: Path) -> dict[str, Any]:
-    """Return a tokenizer in the layout of the released one: 4 special tokens, 256 bytes, merges up to 30,000, and three after."""
-    described = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    names = ["<|unused0|>", "<|unused1|>", "<|endoftext|>", "<|sep|>"]
-    old = described["model"]["vocab"]
-    vocab = {
-        token: number
-        for number, token in enumerate(
-            [*names, *(token for token, number in sorted(old.items(), key=lambda i: i[1]) if number >= 64)]
-        )
-    }
-    fill = {f"{'Z' * 9}{number}": number for number in range(len(vocab), 30_000)}
-    added = [*names, "<|acc|>", "<|tel|>", "<|rrn|>"]
-    ids = {**{name: number for number, name in enumerate(names)}, "<|acc|>": 30_000, "<|tel|>": 30_001, "<|rrn|>": 30_002}
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    return {
-        **described,
-        "normalizer": None,
-        "added_tokens": [{"id": ids[name], "content": name, **flags} for name in added],
-        "pre_tokenizer": {
-            "type": "Sequence",
-            "pretokenizers": [{"type": "Split", "pattern": {"String": "ೱ"}, "behavior": "Removed", "invert": False}, byte_level],
-        },
-        "post_processor": byte_level,
-        "decoder": byte_level,
-        "model": {**described["model"], "vocab": {**vocab, **fill}},
-    }
-
-
-def test_the_layout_of_polyglot_ko_is_used_as_it_is(tmp_path: Path) -> None:
-    train(tmp_path / "ours", ())
-    (tmp_path / "theirs").mkdir()
-    described = json.dumps(polyglot_ko(tmp_path / "ours"), ensure_ascii=False)
-    (tmp_path / "theirs" / "tokenizer.json").write_text(described, encoding="utf-8")
-    tokenizer = Tokenizer(tmp_path / "theirs")
-    assert (tokenizer.vocab_size, tokenizer.end_id, tokenizer.library.token_to_id("<|sep|>")) == (30_003, 2, 3)
-    text = f"{SENTENCE} <|tell|> <|acc|>\n<|sep|> 1234"
-    for encoder in (Reference(tokenizer), Fast(tokenizer)):
-        ids = encoder.encode([text])[0].tolist()
-        assert [number for number in ids if number >= 30_000] == [30_001, 30_000]
-        assert 3 not in ids
-        assert tokenizer.decode_bytes(ids).decode() == text.replace("<|tell|>", "<|tel|>")

@@ -2,6 +2,10 @@
 
 from polyglot_lm.recipes.recipe import Recipe, build
 
-RECIPES = {"quickstart": "polyglot_lm.recipes.quickstart:quickstart", "corpus": "polyglot_lm.recipes.corpus:corpus"}
+RECIPES = {
+    "quickstart": "polyglot_lm.recipes.quickstart:quickstart",
+    "corpus": "polyglot_lm.recipes.corpus:corpus",
+    "tokenizer": "polyglot_lm.recipes.tokenizer:tokenizer",
+}
 
 __all__ = ["RECIPES", "Recipe", "build"]

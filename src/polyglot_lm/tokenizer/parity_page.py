@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from polyglot_lm.pages import html_page, row_chart, table
-from polyglot_lm.pipeline import atomic_text, write_json
-from polyglot_lm.tokenizer.parity import CONTEXT, Parallel, measure, read_measurable
+from polyglot_lm.pipeline import Counters, atomic_text, stage, write_json
+from polyglot_lm.tokenizer.parity import CONTEXT, Parallel, measure, read_measurable, read_parallel
+from polyglot_lm.tokenizer.policies import ParallelText
 
 FIGURES_FILE, PAGE_FILE = "parity.json", "parity.html"
 LANGUAGE_FIGURES: Mapping[str, tuple[str, str]] = {
@@ -30,6 +31,15 @@ TOKENIZER_FIGURES: Mapping[str, tuple[str, str]] = {
     "vocabulary_used": ("tokens used", "{:,}"),
     "partial_tokens": ("no text alone", "{:,}"),
 }
+
+
+@stage(version=1)
+def parity_report(out: Path, *, tokenizer: Path, parallel: ParallelText, languages: tuple[str, ...], reference: str) -> Counters:
+    """Write the report of one tokenizer on parallel text."""
+    sentences = read_parallel(parallel.path, languages)
+    figures = write_parity_report(out, places=[str(tokenizer)], parallel=sentences, reference=reference)
+    (measured,) = figures["tokenizers"].values()
+    return {key: measured[key] for key in ("mean_tokens_per_sentence", "gini", "max_min")}
 
 
 def write_parity_report(out: Path, *, places: Sequence[str], parallel: Parallel, reference: str) -> dict[str, Any]:
