@@ -9,6 +9,7 @@ Most of the gain is in balanced text; parity takes the rest for one or two token
 them: the share of merges, the first ones, that all languages choose together.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any, Literal
 from polyglot_lm.pipeline import UserError, xxh3_128_file
 from polyglot_lm.tokenizer.parity import read_parallel
 from polyglot_lm.tokenizer.special import SPECIAL_TOKENS
+from polyglot_lm.tokenizer.stages import add_merges, in_letters, learn_parity, num_letters
 
 BYTES = 256
 PLAIN_SECONDS_PER_MB = 1.5  # of one core, measured on 24 and 100 MB (benchmarks/tokenizer)
@@ -88,25 +90,21 @@ class Parity:
         return PARITY_SECONDS_PER_MB * num_bytes / 1e6 + PARITY_SECONDS_PER_MERGE_AND_MB * chosen_by_one * num_bytes / 1e6
 
     def train(self, tokenizer: Any, samples: Samples, vocab_size: int, byte_premiums: Mapping[str, float]) -> None:
-        from tokenizers import trainers
-
-        codes = list(samples)
         merges = vocab_size - BYTES - len(SPECIAL_TOKENS)
-        sentences = read_parallel(self.parallel.path, codes) if self.parallel else None
-        trainer = trainers.ParityBpeTrainer(
-            num_merges=merges,
-            global_merges=round(merges * self.plain_share),
-            variant=self.variant,
-            ratio=None if sentences else [byte_premiums[code] for code in codes],
-            special_tokens=list(SPECIAL_TOKENS),
-            initial_alphabet=alphabet(),
-            show_progress=False,
+        rest = merges - round(merges * self.plain_share)
+        sentences = read_parallel(self.parallel.path, list(samples)) if self.parallel else None
+        texts = {code: list(sample()) for code, sample in samples.items()}
+        plain(tokenizer, {code: functools.partial(iter, found) for code, found in texts.items()}, vocab_size - rest)
+        written = {code: list(in_letters(tokenizer, found)) for code, found in texts.items()}
+        letter_bytes = {code: sum(len(text.encode()) for text in texts[code]) / num_letters(written[code]) for code in texts}
+        learned = learn_parity(
+            list(written.values()),
+            [list(in_letters(tokenizer, sentences[code])) for code in texts] if sentences else None,
+            None if sentences else [byte_premiums[code] / letter_bytes[code] for code in texts],
+            rest,
+            self.variant,
         )
-        trainer.train_from_iterator(
-            tokenizer,
-            train_iterators=[samples[code]() for code in codes],
-            dev_iterators=[iter(sentences[code]) for code in codes] if sentences else None,
-        )
+        add_merges(tokenizer, learned, vocab_size)
 
 
 Policy = Natural | Balanced | Parity
