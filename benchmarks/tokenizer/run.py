@@ -53,10 +53,9 @@ PLAIN_SHARE = 0.6  # the knob: parity and cost both fall as it rises
 POLICIES: Mapping[str, Policy] = {
     "natural": Natural(),
     "balanced": Balanced(),
-    "parity": Parity(parallel=ParallelText(path=DEV), plain_share=0.0),
-    "hybrid": Parity(parallel=ParallelText(path=DEV), plain_share=PLAIN_SHARE),
+    "parity": Parity(parallel=ParallelText(path=DEV), plain_share=PLAIN_SHARE),
 }
-REPORTED = "hybrid"
+REPORTED = "parity"
 MODELS = {"1.3b": (24, 2048, 16), "3.8b": (32, 3072, 24), "5.8b": (28, 4096, 16), "12.8b": (40, 5120, 40)}  # layers, width, heads
 
 

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyglot_lm.pipeline import UserError
-from polyglot_lm.tokenizer import Tokenizer, morphemes, train_tokenizer
+from polyglot_lm.tokenizer import Balanced, Parity, Policy, Tokenizer, morphemes, train_tokenizer
 from polyglot_lm.tokenizer.morphemes import WALL, walled
 
 pytest.importorskip("mecab")
 SENTENCE = SENTENCES["ko"]
 
 
-def train(out: Path, languages: tuple[str, ...]) -> Tokenizer:
+def train(out: Path, languages: tuple[str, ...], policy: Policy = Balanced()) -> Tokenizer:
     out.mkdir()
     corpora = {code: write_corpus(out / "corpora" / code, code, 100) for code in ("ko", "zh")}
     train_tokenizer(
@@ -27,6 +27,7 @@ def train(out: Path, languages: tuple[str, ...]) -> Tokenizer:
         vocab_size=384,
         max_english_bytes=10**9,
         morphemes=languages,
+        policy=policy,
     )
     return Tokenizer(out)
 
@@ -53,6 +54,14 @@ def test_no_merge_is_learned_across_a_wall_and_encoding_needs_none(tmp_path: Pat
     assert described["pre_tokenizer"] == plain["pre_tokenizer"]
     assert WALL not in json.dumps(described, ensure_ascii=False)
     assert bounded.decode_bytes(bounded.encode(SENTENCE, parse_special=False)).decode() == SENTENCE
+
+
+def test_parity_merges_stay_between_walls_too(tmp_path: Path) -> None:
+    policy = Parity(parallel=None, plain_share=0.5)
+    free, bounded = train(tmp_path / "free", (), policy), train(tmp_path / "bounded", ("ko",), policy)
+    pieces = {tokenizer: {raw.decode(errors="replace").strip() for raw in tokenizer.token_bytes} for tokenizer in (free, bounded)}
+    assert "날씨가" in pieces[free] and "날씨가" not in pieces[bounded]
+    assert "날씨" in pieces[bounded]
 
 
 def test_a_language_without_an_analyser_is_refused_before_training(tmp_path: Path) -> None:

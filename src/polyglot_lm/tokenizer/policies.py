@@ -96,7 +96,9 @@ class Parity:
         texts = {code: list(sample()) for code, sample in samples.items()}
         plain(tokenizer, {code: functools.partial(iter, found) for code, found in texts.items()}, vocab_size - rest)
         written = {code: list(in_letters(tokenizer, found)) for code, found in texts.items()}
-        letter_bytes = {code: sum(len(text.encode()) for text in texts[code]) / num_letters(written[code]) for code in texts}
+        letter_bytes = {
+            code: sum(len(text.encode()) for text in texts[code]) / max(1, num_letters(written[code])) for code in texts
+        }
         learned = learn_parity(
             list(written.values()),
             [list(in_letters(tokenizer, sentences[code])) for code in texts] if sentences else None,

@@ -40,7 +40,8 @@ def num_letters(texts: Iterable[str]) -> int:
 def learn_parity(
     texts: Sequence[Sequence[str]], parallel: Sequence[Sequence[str]] | None, ratio: list[float] | None, merges: int, variant: str
 ) -> list[tuple[str, str]]:
-    """Return merges of letters, chosen for a language each; `ratio` is letters a token that should cost the same."""
+    """Return merges of letters, each chosen for the language that is dearest then: by letters of its parallel sentences or, without
+    these, by letters against its `ratio`, the letters that should cost the same in every language."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     letters = Tokenizer(models.BPE())

@@ -51,7 +51,7 @@ def train_tokenizer(
     """Train on at most `max_english_bytes` of a corpus, in the mean over all; raises UserError for a size not divisible by 128.
 
     With `spread` the sample's documents come from all over a corpus, else they are its first ones. In the languages of
-    `morphemes` no merge is learned across a morpheme's boundary. Memory holds the distinct words of the sample.
+    `morphemes` no merge is learned across a morpheme's boundary. Memory holds the sample and its distinct words.
     """
     check_vocab_size(vocab_size)
     require_analysers(morphemes)
