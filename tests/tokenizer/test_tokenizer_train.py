@@ -146,6 +146,13 @@ def test_combining_marks_stay_with_their_letters_and_numbers_are_cut_every_three
     assert [text[start:end] for start, end in spans] == words
 
 
+@pytest.mark.parametrize(
+    ("text", "pieces"), [("it's", ["it", "'s"]), ("we'LL go", ["we", "'LL", " go"]), ("'saya'", ["'saya", "'"])]
+)
+def test_an_english_clitic_is_cut_off_and_a_word_in_quotation_marks_is_not(text: str, pieces: list[str]) -> None:
+    assert [text[start:end] for _, (start, end) in new_tokenizer().pre_tokenizer.pre_tokenize_str(text)] == pieces
+
+
 def test_the_configuration_names_the_same_token_for_begin_end_and_padding(tmp_path: Path, tiny_corpora: dict[str, Path]) -> None:
     train(tmp_path / "tokenizer", tiny_corpora)
     config = read_json(tmp_path / "tokenizer" / CONFIG_FILE)

@@ -24,7 +24,7 @@ from polyglot_lm.tokenizer.special import END, NUM_SPECIAL, PERSONAL_TOKENS, SPE
 from polyglot_lm.tokenizer.vocabulary import TOKENIZER_FILE
 
 WORDS = (
-    r"'(?i:[sdmt]|ll|ve|re)"  # English clitics
+    r"'(?i:[sdmt]|ll|ve|re)(?![\p{L}\p{M}])"  # English clitics, and no beginning of a word in quotation marks
     r"|[^\r\n\p{L}\p{M}\p{N}]?[\p{L}\p{M}]+"  # a word with the space or sign before it
     r"|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*"  # punctuation
@@ -35,7 +35,7 @@ BEAT_SECONDS = 1.0
 SPARE = 0.02  # of a spread sample, so that its documents seldom run out before its bytes
 
 
-@stage(version=1)
+@stage(version=2)
 def train_tokenizer(
     out: Path,
     *,
