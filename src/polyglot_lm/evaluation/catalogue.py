@@ -21,7 +21,7 @@ SUFFIX = ".jsonl.zst"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchTask:
-    """One task in one language. `harness` names its prompt there, None where it is ours; the rest is said in `catalogue.toml`."""
+    """One task in one language. `harness` is its prompt below `lm_eval/tasks/`, None where it is ours; see `catalogue.toml`."""
 
     name: str
     family: str
@@ -59,12 +59,13 @@ def catalogue() -> Mapping[str, BenchTask]:
 
 def members(family: str, entry: Mapping[str, Any]) -> Iterable[BenchTask]:
     fields = {key: entry[key] for key in ("choices", "metric", "split", "shots", "hub", "note") if key in entry}
+    template: str | None = entry.get("harness")
     for language, name in entry["tasks"].items():
         yield BenchTask(
             name=name,
             family=family,
             language=language,
-            harness=None if entry.get("ours") else entry.get("harness", {}).get(name, name),
+            harness=template and template.format(name=name, key=entry.get("keys", {}).get(language, language)),
             rename=entry.get("rename", {}),
             labels=tuple(entry.get("labels", ())),
             nulls=tuple(entry.get("nulls", ())),

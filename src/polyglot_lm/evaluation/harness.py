@@ -14,15 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import lm_eval
+import lm_eval.tasks
 import torch
 from lm_eval import simple_evaluate
+from lm_eval.api.model import TemplateLM
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from torch import Tensor
 from torch.nn import functional as F
 
+from polyglot_lm.evaluation.masked import pseudo_nats
 from polyglot_lm.pipeline import Task
 
+PROMPTS = Path(lm_eval.tasks.__file__).parent  # the harness keeps its own here
+VERSION = f"lm_eval {lm_eval.__version__}"
 BATCH_TOKENS = {"cpu": 4096, "cuda": 65_536}
 BATCH_LOGITS = 2**28  # values a batch may hold: 1 GiB in fp32
 TOKENIZE_BATCH = 2048
@@ -39,6 +45,9 @@ class Input:
     requests: list[int]
 
 
+logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns of what is meant here
+
+
 class BenchModel(HFLM):  # type: ignore[misc]
     """The harness's Hugging Face model with our scorer; `truncated` counts requests that lost the beginning of their prompt."""
 
@@ -49,9 +58,17 @@ class BenchModel(HFLM):  # type: ignore[misc]
         self.truncated = 0
         self.picks_positions = "logits_to_keep" in inspect.signature(network.forward).parameters
 
+    @property
+    def max_gen_toks(self) -> int:
+        """Tokens that may be generated: the harness's 256, or half of a short context, so that there is room for the prompt."""
+        return min(int(super().max_gen_toks), self.max_length // 2)
+
     def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[Answer]:
         self.encode_ahead([request.args for request in requests])
         return list(super().loglikelihood(requests, disable_tqdm=True))
+
+    def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[str]:
+        return list(super().generate_until(requests, disable_tqdm=True))
 
     def encode_ahead(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Encode in batches what the harness is about to ask for one by one."""
@@ -131,14 +148,8 @@ def score(logits_TV: Tensor, continuation: Sequence[int]) -> Answer:
     return -float(nats), bool((logits_TV.argmax(dim=-1) == tokens).all())
 
 
-def prompts() -> dict[str, Path]:
-    """Return where the harness keeps each of its prompts, by task."""
-    return {name: entry.yaml_path for name, entry in TaskManager().task_index.items() if entry.yaml_path is not None}
-
-
 def evaluate_task(model: Any, name: str, folder: Path, *, shots: int, limit: int | None) -> dict[str, Any]:
     """Run one task whose YAML lies in `folder`; return the harness's metrics, sample by sample and in all."""
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
     manager = TaskManager(include_path=str(folder), include_defaults=False)
     found = simple_evaluate(
         model=model, tasks=[name], num_fewshot=shots, limit=limit, bootstrap_iters=0, task_manager=manager, log_samples=True
@@ -152,3 +163,39 @@ def gathered(samples: Sequence[dict[str, Any]]) -> dict[int, dict[str, Any]]:
     for sample in samples:
         joined[sample["doc_id"]] |= sample
     return dict(sorted(joined.items()))
+
+
+class MaskedBenchModel(TemplateLM):  # type: ignore[misc]
+    """A masked model, its answers ranked by pseudo-log-likelihood; it generates nothing, and tasks that ask for that fail."""
+
+    def __init__(self, network: Any, tokenizer: Any, context: int, progress: Task | None = None) -> None:
+        super().__init__()
+        self.network, self.tokenizer, self.context, self.progress = network, tokenizer, context, progress
+        self.truncated = 0
+
+    @property
+    def eot_token_id(self) -> int:
+        return int(self.tokenizer.sep_token_id)
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:
+        return list(self.tokenizer(string, add_special_tokens=False)["input_ids"])
+
+    def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[Answer]:
+        return list(super().loglikelihood(requests, disable_tqdm=True))
+
+    def _loglikelihood_tokens(self, requests: Sequence[Request], **_: Any) -> list[Answer]:
+        answers = []
+        for _texts, context, continuation in requests:
+            whole = [token for token in context if token != self.eot_token_id] + continuation
+            self.truncated += len(whole) > self.context - 2
+            kept = whole[-(self.context - 2) :]
+            answers.append((-pseudo_nats(self.network, self.tokenizer, kept, max(0, len(kept) - len(continuation))), False))
+            if self.progress is not None:
+                self.progress.advance(1)
+        return answers
+
+    def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[float]:
+        raise NotImplementedError("a masked model has no likelihood of a text")
+
+    def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[str]:
+        raise NotImplementedError("a masked model generates no text")

@@ -42,10 +42,10 @@ def read_splits(
     return DatasetDict({split: Dataset.from_list([shaped(row) for row in read_rows(Path(path))]) for split, path in files.items()})
 
 
-def write_prompts(folder: Path, tasks: Iterable[BenchTask], data: Path | None, prompts: Mapping[str, Path]) -> None:
-    """Write a YAML file for every task; `prompts` says where the harness keeps those it has, by its names."""
+def write_prompts(folder: Path, tasks: Iterable[BenchTask], data: Path | None, prompts: Path) -> None:
+    """Write a YAML file for every task; the harness keeps its own below `prompts`."""
     for task in tasks:
-        base = prompts[task.harness] if task.harness else PROMPTS / f"{task.name}.yaml"
+        base = prompts / task.harness if task.harness else PROMPTS / f"{task.name}.yaml"
         lines = [f"include: {json.dumps(str(base))}", f"task: {task.name}"]
         with atomic_text(folder / f"{task.name}.yaml") as file:
             file.write("\n".join([*lines, *(local_lines(task, data) if data else [])]) + "\n")
