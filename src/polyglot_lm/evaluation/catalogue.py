@@ -54,7 +54,9 @@ class BenchTask:
 @functools.cache
 def catalogue() -> Mapping[str, BenchTask]:
     """Return all tasks by name, in the catalogue's order."""
-    return {task.name: task for family, entry in tomllib.loads(CATALOGUE_FILE.read_text()).items() for task in members(family, entry)}
+    return {
+        task.name: task for family, entry in tomllib.loads(CATALOGUE_FILE.read_text()).items() for task in members(family, entry)
+    }
 
 
 def members(family: str, entry: Mapping[str, Any]) -> Iterable[BenchTask]:

@@ -93,7 +93,9 @@ def with_transformers(name: str, place: str, dtype: torch.dtype) -> tuple[Any, A
         network = (AutoModelForMaskedLM if masked else AutoModelForCausalLM).from_pretrained(place, dtype=dtype)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"model {name!r} cannot be loaded ({reason}); give a whole folder, or see that the hub is reachable") from error
+        raise UserError(
+            f"model {name!r} cannot be loaded ({reason}); give a whole folder, or see that the hub is reachable"
+        ) from error
     return config, tokenizer, network, masked
 
 
