@@ -50,7 +50,7 @@ def run_bench(
             about = ", at chance" if score["at_chance"] else ""
             value = score["metrics"][task.metric]["value"]
             progress.say(f"{label}: {task.metric} {value:.3f}{about}  ({time.process_time() - started:.0f} s)")
-        except MissingExtra:
+        except MissingExtraError:
             raise
         except Exception as error:  # noqa: BLE001  (a task of the harness or its data may raise anything; the others still run)
             failed[task.name] = " ".join(str(error).split())[:300] or type(error).__name__
@@ -58,7 +58,7 @@ def run_bench(
     return failed
 
 
-class MissingExtra(UserError):
+class MissingExtraError(UserError):
     """lm-evaluation-harness is not installed."""
 
     def __init__(self) -> None:
@@ -82,18 +82,17 @@ def identity_of(model: BenchedModel, task: BenchTask, data: Path | None, shots: 
 def run_task(
     out: Path, model: BenchedModel, task: BenchTask, *, data: Path | None, shots: int, limit: int | None, progress: Progress
 ) -> dict[str, Any]:
-    """Run one task and write its score and items; raises UserError for what the user can mend, anything for what the harness meets."""
+    """Run one task and write its score and items; raises UserError for what the user can mend, else what the harness raises."""
     try:
         from polyglot_lm.evaluation import harness
     except ModuleNotFoundError as error:
-        raise MissingExtra from error
+        raise MissingExtraError from error
     if shots and task.shots is None:
         raise UserError(f"{task.name} has no examples to show; run it with --shots 0")
     write_prompts(out / PROMPTS_FOLDER, [task], data, harness.PROMPTS)
     started = time.monotonic()
-    with progress.task(task.name, total=num_requests(task, data, limit), unit="answers") as bar:
-        kind = harness.MaskedBenchModel if model.masked else harness.BenchModel
-        benched = kind(model.network, model.tokenizer, *([model.context] if model.masked else []), progress=bar)
+    with progress.task(task.name, total=(limit or 1000) * max(1, task.choices), unit="answers") as bar:
+        benched = (harness.MaskedBenchModel if model.masked else harness.BenchModel)(model, bar)
         found = harness.evaluate_task(benched, task.name, out / PROMPTS_FOLDER, shots=shots, limit=limit)
     items = list(items_of(harness.gathered(found["samples"]), task))
     if not items:
@@ -103,6 +102,7 @@ def run_task(
         "name": task.name,
         "family": task.family,
         "language": task.language,
+        "split": task.split,
         "shots": shots,
         "metric": task.metric,
         **score_items(items, task.metric, task.chance),
@@ -115,11 +115,6 @@ def run_task(
     write_items(out / ITEMS_FOLDER / f"{task.name}-{shots}.parquet", items)
     write_json(task_path(out, task, shots), result)
     return result
-
-
-def num_requests(task: BenchTask, data: Path | None, limit: int | None) -> int:
-    """Guess how many answers are asked for, for the progress bar alone."""
-    return (limit or 1000) * max(1, task.choices)
 
 
 def items_of(samples: Mapping[int, Mapping[str, Any]], task: BenchTask) -> Iterator[dict[str, Any]]:

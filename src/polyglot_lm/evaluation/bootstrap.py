@@ -1,7 +1,7 @@
 """Intervals over documents: draw the documents again with replacement, compute the figure, take the middle 95 % of what came out.
 
-A draw of n documents is how often each was drawn, so all replicates of a sum are one product of matrices. Documents that are parallel
-are drawn together in all languages, as they are one sample of content.
+A draw of n documents is how often each was drawn, so all replicates of a sum are one product of matrices. Documents that are
+parallel are drawn together in all languages, as they are one sample of content.
 """
 
 from collections.abc import Iterator, Mapping

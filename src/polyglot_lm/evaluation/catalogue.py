@@ -1,7 +1,7 @@
 """The bench's tasks as data: which family, language, prompt, files and metric each has (`catalogue.toml`, `tasks/*.yaml`).
 
-A task is known by its name, which is also its folder in `--data DIR`. The prompts are lm-evaluation-harness's wherever it has one,
-so that a score here is a score there; this module knows names and columns only and imports nothing of it.
+A task is known by its name, which is also its folder in `--data DIR`. The prompts are lm-evaluation-harness's wherever it has
+one, so that a score here is a score there; this module knows names and columns only and imports nothing of it.
 """
 
 import difflib

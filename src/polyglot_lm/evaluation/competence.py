@@ -1,8 +1,9 @@
 """Relative competence: a model's bits for a language over those of a monolingual model for the same text, and what sums it up.
 
-r = 1: as good as a monolingual model that read the same of that language; below 1 the other languages helped, above 1 they cost.
-The pair that stands on top is (mean ln r, worst ln r): dispersion alone would praise a model that is bad in all languages alike. The
-worst is taken inside each replicate of the bootstrap, because the largest of several noisy numbers is biased upwards.
+r = 1: as good as a monolingual model that read the same of that language; below 1 the other languages helped, above 1 they
+cost. The pair that stands on top is (mean ln r, worst ln r): dispersion alone would praise a model that is bad in all languages
+alike. The worst is taken inside each replicate of the bootstrap, because the largest of several noisy numbers is biased
+upwards.
 """
 
 import math
@@ -73,7 +74,7 @@ def competence(documents: Mapping[str, tuple[list[str], Floats, Floats]]) -> dic
 
 
 def equivalent_data(bits: float, curve: Sequence[tuple[float, float]]) -> float | None:
-    """Return how much monolingual text gives a model of the same size these bits per byte, from three or more (amount, bits) points.
+    """Return how much monolingual text gives a model of the same size these bits per byte, by three or more (amount, bits).
 
     Fits E + B·amount^−β, β on a grid, E and B by least squares. None where the curve has fewer points, does not fall, or never
     comes that low; beyond the points it is an extrapolation.

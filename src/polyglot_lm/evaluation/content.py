@@ -2,8 +2,9 @@
 
 A language whose text needs three times the tokens would see a third of the text in a window of equal tokens, and pay for it in
 bits. So a window holds the same number of English-equivalent bytes in every language: `window_bytes` is that number times the
-language's byte premium. Windows overlap by half: past the first, a token is predicted from half a window at least. Where the model's
-own context is too short for a window, the window is cut and counted as cut, so a report can say that its languages were not equal.
+language's byte premium. Windows overlap by half: past the first, a token is predicted from half a window at least. Where the
+model's own context is too short for a window, the window is cut and counted as cut, so a report can say that its languages were
+not equal.
 
 Legend: B windows, T positions, V vocabulary.
 """
@@ -178,7 +179,9 @@ def text_bits(scorer: Scorer, texts: Sequence[Encoded], window_bytes: float) -> 
 
 
 def second_half(encoded: Encoded) -> int:
-    """Return the first token that begins at or after half of the text's bytes; half a sentence given the other needs no guess of its
-    language (as Goldfish measures, 2408.10441)."""
+    """Return the first token that begins at or after half of the text's bytes.
+
+    Half a sentence given the other needs no guess of its language (as Goldfish measures, 2408.10441).
+    """
     before = np.concatenate([[0], np.cumsum(encoded.lengths)])
     return int(np.searchsorted(before, before[-1] / 2))

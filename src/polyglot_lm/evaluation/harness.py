@@ -1,9 +1,10 @@
 """lm-evaluation-harness as a library, with a scorer that does only the work that is asked for.
 
 The harness makes the prompts, cuts them into tokens and counts the scores; the forward passes are ours. Its own scorer computes
-the logits of every position; of a prompt of 300 tokens and an answer of one, 299 rows of the vocabulary are thrown away, which for
-small models is nearly all the work. Here equal inputs are run once, batches hold inputs of like length up to a number of tokens, and
-the head sees the positions of the answers alone. This module is imported only when tasks are run: it needs the extra `eval`.
+the logits of every position; of a prompt of 300 tokens and an answer of one, 299 rows of the vocabulary are thrown away, which
+for small models is nearly all the work. Here equal inputs are run once, batches hold inputs of like length up to a number of
+tokens, and the head sees the positions of the answers alone. This module is imported only when tasks are run: it needs the
+extra `eval`.
 """
 
 import inspect
@@ -25,12 +26,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from polyglot_lm.evaluation.masked import pseudo_nats
+from polyglot_lm.evaluation.models import BenchedModel
 from polyglot_lm.pipeline import Task
 
 PROMPTS = Path(lm_eval.tasks.__file__).parent  # the harness keeps its own here
 VERSION = f"lm_eval {lm_eval.__version__}"
 BATCH_TOKENS = {"cpu": 4096, "cuda": 65_536}
 BATCH_LOGITS = 2**28  # values a batch may hold: 1 GiB in fp32
+GENERATE_BATCH = 16
 TOKENIZE_BATCH = 2048
 Request = tuple[tuple[str, str], list[int], list[int]]  # (context, continuation), their tokens
 Answer = tuple[float, bool]  # log-likelihood in nats, whether it is the greedy choice
@@ -51,23 +54,24 @@ logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns of what is mean
 class BenchModel(HFLM):  # type: ignore[misc]
     """The harness's Hugging Face model with our scorer; `truncated` counts requests that lost the beginning of their prompt."""
 
-    def __init__(self, network: Any, tokenizer: Any, progress: Task | None = None) -> None:
-        super().__init__(pretrained=network, tokenizer=tokenizer, batch_size=8)
+    def __init__(self, model: BenchedModel, progress: Task | None = None) -> None:
+        super().__init__(pretrained=model.network, tokenizer=model.tokenizer, max_length=model.context, batch_size=GENERATE_BATCH)
         self.encoded: dict[str, list[int]] = {}
         self.progress = progress
         self.truncated = 0
-        self.picks_positions = "logits_to_keep" in inspect.signature(network.forward).parameters
+        self.picks_positions = "logits_to_keep" in inspect.signature(model.network.forward).parameters
 
     @property
     def max_gen_toks(self) -> int:
         """Tokens that may be generated: the harness's 256, or half of a short context, so that there is room for the prompt."""
-        return min(int(super().max_gen_toks), self.max_length // 2)
+        tokens: int = min(super().max_gen_toks, self.max_length // 2)
+        return tokens
 
-    def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[Answer]:
+    def loglikelihood(self, requests: Sequence[Any], **_: Any) -> list[Answer]:
         self.encode_ahead([request.args for request in requests])
         return list(super().loglikelihood(requests, disable_tqdm=True))
 
-    def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[str]:
+    def generate_until(self, requests: Sequence[Any], **_: Any) -> list[str]:
         return list(super().generate_until(requests, disable_tqdm=True))
 
     def encode_ahead(self, pairs: Sequence[tuple[str, str]]) -> None:
@@ -80,7 +84,7 @@ class BenchModel(HFLM):  # type: ignore[misc]
             extra = {} if self.add_bos_token is None else {"add_special_tokens": self.add_bos_token}
             self.encoded |= dict(zip(batch, self.tokenizer(batch, **extra)["input_ids"], strict=True))
 
-    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **extra: Any) -> list[int]:
+    def tok_encode(self, string: str, *, add_special_tokens: bool | None = None, **extra: Any) -> list[int]:
         if add_special_tokens is None and not extra and string in self.encoded:
             return self.encoded[string]
         return list(super().tok_encode(string, add_special_tokens=add_special_tokens, **extra))
@@ -93,7 +97,7 @@ class BenchModel(HFLM):  # type: ignore[misc]
             for row, entry in enumerate(batch):
                 end = len(entry.tokens) - first
                 for number in entry.requests:
-                    continuation = requests[number][2]
+                    continuation = requests[number][2][-self.max_length :]
                     answers[number] = score(logits_BTV[row, end - len(continuation) : end], continuation)
                     if self.progress is not None:
                         self.progress.advance(1)
@@ -101,16 +105,18 @@ class BenchModel(HFLM):  # type: ignore[misc]
         return answers
 
     def inputs(self, requests: Sequence[Request]) -> list[Input]:
-        """Cut prompts to the model's context, from the left as the harness does, and put equal inputs together."""
+        """Cut to the model's context, from the left, and put equal inputs together.
+
+        The harness cuts prompts so too; at an answer that is longer than the context, which it refuses, the end is scored.
+        """
         found: dict[tuple[int, ...], Input] = {}
         for number, (texts, context, continuation) in enumerate(requests):
-            if not 0 < len(continuation) <= self.max_length:
-                length = f"{len(continuation)} tokens, the model's context {self.max_length}"
-                raise ValueError(f"the answer {texts[1][:40]!r} has {length}")
+            if not continuation:
+                raise ValueError(f"the answer {texts[1]!r} has no token of its own")
             whole = [*context, *continuation]
             self.truncated += len(whole) > self.max_length + 1
             tokens = whole[-(self.max_length + 1) : -1]
-            first = len(tokens) - len(continuation)
+            first = max(0, len(tokens) - len(continuation))
             entry = found.setdefault(tuple(tokens), Input(tokens=tokens, first=first, requests=[]))
             entry.first = min(entry.first, first)
             entry.requests.append(number)
@@ -133,7 +139,7 @@ class BenchModel(HFLM):  # type: ignore[misc]
 
     @torch.no_grad()
     def logits(self, batch: Sequence[Input], first: int) -> Tensor:
-        """Return the predictions from position `first` on, [B, T − first, V]; padding stands at the right, where it changes nothing."""
+        """Return the predictions from position `first` on, [B, T − first, V]; padding is at the right, where it changes nothing."""
         rows = [torch.tensor(entry.tokens) for entry in batch]
         tokens_BT = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self.device)
         if not self.picks_positions:
@@ -168,19 +174,19 @@ def gathered(samples: Sequence[dict[str, Any]]) -> dict[int, dict[str, Any]]:
 class MaskedBenchModel(TemplateLM):  # type: ignore[misc]
     """A masked model, its answers ranked by pseudo-log-likelihood; it generates nothing, and tasks that ask for that fail."""
 
-    def __init__(self, network: Any, tokenizer: Any, context: int, progress: Task | None = None) -> None:
+    def __init__(self, model: BenchedModel, progress: Task | None = None) -> None:
         super().__init__()
-        self.network, self.tokenizer, self.context, self.progress = network, tokenizer, context, progress
+        self.network, self.tokenizer, self.context, self.progress = model.network, model.tokenizer, model.context, progress
         self.truncated = 0
 
     @property
     def eot_token_id(self) -> int:
         return int(self.tokenizer.sep_token_id)
 
-    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:
+    def tok_encode(self, string: str, **_: Any) -> list[int]:
         return list(self.tokenizer(string, add_special_tokens=False)["input_ids"])
 
-    def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[Answer]:
+    def loglikelihood(self, requests: Sequence[Any], **_: Any) -> list[Answer]:
         return list(super().loglikelihood(requests, disable_tqdm=True))
 
     def _loglikelihood_tokens(self, requests: Sequence[Request], **_: Any) -> list[Answer]:
@@ -194,8 +200,8 @@ class MaskedBenchModel(TemplateLM):  # type: ignore[misc]
                 self.progress.advance(1)
         return answers
 
-    def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[float]:
+    def loglikelihood_rolling(self, requests: Sequence[Any], **_: Any) -> list[float]:
         raise NotImplementedError("a masked model has no likelihood of a text")
 
-    def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[str]:
+    def generate_until(self, requests: Sequence[Any], **_: Any) -> list[str]:
         raise NotImplementedError("a masked model generates no text")

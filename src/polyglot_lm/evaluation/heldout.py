@@ -1,9 +1,9 @@
 """Bits the model needs for held-out text, a language at a time, and for text that says the same in all of them.
 
-Bits per byte of different languages cannot be compared, since a byte holds less in Thai than in Chinese. Two things can: bits per
-English-equivalent byte, roughly, and the total bits of documents that say the same in every language: those whose id is in the test
-split of all of them, and the sentences of a parallel file. Every document's bits are kept, so that intervals, and comparisons
-with other models, are over documents.
+Bits per byte of different languages cannot be compared, since a byte holds less in Thai than in Chinese. Two things can: bits
+per English-equivalent byte, roughly, and the total bits of documents that say the same in every language: those whose id is in
+the test split of all of them, and the sentences of a parallel file. Every document's bits are kept, so that intervals, and
+comparisons with other models, are over documents.
 """
 
 import math

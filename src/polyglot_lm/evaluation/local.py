@@ -1,8 +1,8 @@
 """Task files of a folder, in the shape that lm-evaluation-harness asks for.
 
-`write_prompts` leaves one YAML file a task, which includes the harness's own (or ours) and names the data; `read_splits` is what the
-harness then calls to get it. `lm_eval --include_path FOLDER` runs the very same tasks, which is how scores are compared.
-Rows are held in memory: nothing of a set is written anywhere in plain text.
+`write_prompts` leaves one YAML file a task, which includes the harness's own (or ours) and names the data; `read_splits` is
+what the harness then calls to get it. `lm_eval --include_path FOLDER` runs the very same tasks, which is how scores are
+compared. Rows are held in memory: nothing of a set is written anywhere in plain text.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Pseudo-log-likelihood: what a masked model can say of a text (Salazar et al. 2020, 1910.14659).
 
-Every token in turn is hidden and predicted from all others, before and after it; the sum of the logarithms ranks answers, but it
-is no likelihood and must not stand beside one. A piece is predicted with the later pieces of its word hidden too, else a long word
-is guessed from its own end (Kauf and Ivanova 2023, 2305.10588).
+Every token in turn is hidden and predicted from all others, before and after it; the sum of the logarithms ranks answers, but
+it is no likelihood and must not stand beside one. A piece is predicted with the later pieces of its word hidden too, else a
+long word is guessed from its own end (Kauf and Ivanova 2023, 2305.10588).
 """
 
 from collections.abc import Sequence

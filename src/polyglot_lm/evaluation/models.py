@@ -55,7 +55,8 @@ class BenchedModel:
 
     @property
     def device(self) -> torch.device:
-        return next(self.network.parameters()).device
+        device: torch.device = next(self.network.parameters()).device
+        return device
 
 
 def load_model(name: str, *, device: str = "auto") -> BenchedModel:
@@ -72,7 +73,7 @@ def load_model(name: str, *, device: str = "auto") -> BenchedModel:
     rows = network.get_input_embeddings().weight.shape[0]
     if (needed := max(tokenizer.get_vocab().values()) + 1) > rows:
         raise UserError(
-            f"the tokenizer of {name!r} has {needed:,} tokens, its model {rows:,}; they are of different models, put the right one there"
+            f"the tokenizer of {name!r} has {needed:,} tokens, its model {rows:,}; put the tokenizer of this model there"
         )
     identity = folder_identity(folder) if folder else f"{place}@{getattr(config, '_commit_hash', None) or 'unknown'}"
     context = getattr(config, "max_position_embeddings", None) or getattr(config, "seq_length", None) or 2048

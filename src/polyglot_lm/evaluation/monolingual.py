@@ -1,8 +1,10 @@
-"""The references of relative competence, gathered: monolingual models of the same size and tokenizer, each with its held-out bits.
+"""The references of relative competence, gathered: monolingual models of the same size and tokenizer, each with its held-out
+bits.
 
-A reference is known by its language and by `content`: what it read of that language over what the multilingual model read of it. 1 is
-the reference that r is defined by; as many as there are languages is the one of equal compute; three or more contents make the
-curve from which equivalent monolingual data is read. Where several learning rates were tried, the control text chooses.
+A reference is known by its language and by `content`: what it read of that language over what the multilingual model read of
+it. 1 is the reference that r is defined by; as many as there are languages is the one of equal compute; three or more contents
+make the curve from which equivalent monolingual data is read. Where several learning rates were tried, the control text
+chooses.
 """
 
 from collections.abc import Mapping
@@ -74,7 +76,7 @@ def described(training: Path, heldout: Path, language: str) -> dict[str, Any]:
 
 
 def read_references(folder: Path) -> tuple[dict[str, Any], dict[tuple[str, float], dict[str, float]]]:
-    """Return `monolingual.json`, and the bits of each document by (language, content); raises UserError when it is no such folder."""
+    """Return `monolingual.json`, and each document's bits by (language, content); raises UserError when it is no such folder."""
     if not (folder / REFERENCES_FILE).exists():
         raise UserError(f"{folder} has no {REFERENCES_FILE}; make references with `polyglot run references`, and give their folder")
     bits: dict[tuple[str, float], dict[str, float]] = {}

@@ -1,8 +1,8 @@
 """From single items to scores: means and macro-F1 with intervals, against chance and against the commonest answer.
 
-Intervals are percentiles over items drawn again with replacement; a score is called at chance when its accuracy's interval reaches
-down to guessing or to always giving the commonest answer. Averages go only over families that every language has: where none is
-there, no average is given, because a mean over different tasks compares nothing.
+Intervals are percentiles over items drawn again with replacement; a score is called at chance when its accuracy's interval
+reaches down to guessing or to always giving the commonest answer. Averages go only over families that every language has: where
+none is there, no average is given, because a mean over different tasks compares nothing.
 """
 
 from collections import Counter
