@@ -21,8 +21,12 @@ def evaluate(
     data: Annotated[Path | None, typer.Option(help="Folder of task files instead of the hub: TASK/SPLIT.jsonl.zst.")] = None,
     shots: Annotated[str, typer.Option(help="Numbers of examples shown, by comma, such as 0,5,10,50.")] = "0",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many items of each task.")] = None,
-    corpora: Annotated[Path | None, typer.Option(help="Root whose corpora's test splits are scored; a recipe's model knows its own.")] = None,
-    parallel: Annotated[Path | None, typer.Option(help="Parallel sentences: a JSON object a line with languages as keys, zstd.")] = None,
+    corpora: Annotated[
+        Path | None, typer.Option(help="Root whose corpora's test splits are scored; a recipe's model knows its own.")
+    ] = None,
+    parallel: Annotated[
+        Path | None, typer.Option(help="Parallel sentences: a JSON object a line with languages as keys, zstd.")
+    ] = None,
     languages: Annotated[str, typer.Option(help="Codes by comma; all of the table if not said.")] = "",
     window_bytes: Annotated[int, typer.Option(min=16, help="English-equivalent bytes of text that a prediction sees.")] = 512,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -54,7 +58,13 @@ def evaluate(
     if found or parallel is not None:
         premiums = {code: table()[code].byte_premium for code in codes}
         measure_text(
-            folder, loaded, corpora=found, parallel=parallel, byte_premiums=premiums, window_english_bytes=window_bytes, runtime=runtime
+            folder,
+            loaded,
+            corpora=found,
+            parallel=parallel,
+            byte_premiums=premiums,
+            window_english_bytes=window_bytes,
+            runtime=runtime,
         )
     failed = {}
     if chosen:

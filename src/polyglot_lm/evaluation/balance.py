@@ -1,8 +1,8 @@
 """The balance report: evaluated models side by side, as `balance.json` and a page drawn from it alone.
 
-In go the folders that `polyglot evaluate` wrote and, if there are, monolingual references; of a model that a recipe made also what its
-training wrote down: shares, epochs, bits over steps. Nothing is measured here, so the report of the same folders is the same bytes.
-A figure that was not measured is absent, never 0.
+In go the folders that `polyglot evaluate` wrote and, if there are, monolingual references; of a model that a recipe made also
+what its training wrote down: shares, epochs, bits over steps. Nothing is measured here, so the report of the same folders is
+the same bytes. A figure that was not measured is absent, never 0.
 """
 
 import math
@@ -70,7 +70,9 @@ def gathered_model(folder: Path, references: References | None) -> dict[str, Any
     if not (folder / MODEL_FILE).exists():
         raise UserError(f"{folder} has no {MODEL_FILE}; give a folder that `polyglot evaluate` wrote")
     about = read_json(folder / MODEL_FILE)
-    read = {name: read_json(folder / name) if (folder / name).exists() else None for name in (HELDOUT_FILE, PARALLEL_FILE, SCORES_FILE)}
+    read = {
+        name: read_json(folder / name) if (folder / name).exists() else None for name in (HELDOUT_FILE, PARALLEL_FILE, SCORES_FILE)
+    }
     training = training_facts(about)
     model = {
         **about,
@@ -108,7 +110,9 @@ def training_facts(about: Mapping[str, Any]) -> dict[str, Any] | None:
         "unit": mixture["unit"],
         "planned": summed(mixture["shares"], of_language),
         "realised": {code: amount / sum(amounts.values()) for code, amount in summed(amounts, of_language).items()},
-        "epochs": {code: max(read_epochs[name] for name, own in of_language.items() if own == code) for code in of_language.values()},
+        "epochs": {
+            code: max(read_epochs[name] for name, own in of_language.items() if own == code) for code in of_language.values()
+        },
         "english_bytes": summed(content, of_language),
         "control": [[line["step"], line["control_bits_per_byte"]] for line in metrics if line.get("control_bits_per_byte")],
         "shares": [[line["step"], summed(line["shares"], of_language)] for line in metrics if "shares" in line],
@@ -156,7 +160,7 @@ def token_costs(folder: Path, parallel: Mapping[str, Any] | None) -> dict[str, A
 def compared(
     folder: Path, heldout: Mapping[str, Any] | None, references: References, training: Mapping[str, Any] | None
 ) -> dict[str, Any] | None:
-    """Return r over the languages that model and references share, with r of equal compute and equivalent data where they are known.
+    """Return r over the languages that model and references share; with r of equal compute and equivalent data where known.
 
     Raises UserError when the two were measured in windows of different content.
     """
@@ -191,12 +195,14 @@ def compared(
 def paired(ours: Mapping[str, float], theirs: Mapping[str, float], code: str) -> tuple[list[str], Any, Any]:
     ids = sorted(ours.keys() & theirs.keys())
     if len(ids) < len(ours):
-        raise UserError(f"the references lack {len(ours) - len(ids)} held-out documents of {code!r}; measure both on the same corpora")
+        raise UserError(
+            f"the references lack {len(ours) - len(ids)} held-out documents of {code!r}; measure both on the same corpora"
+        )
     return ids, np.array([ours[key] for key in ids]), np.array([theirs[key] for key in ids])
 
 
 def against_goldfish(parallel: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return r against the published Goldfish models on the second halves of FLORES; right only if the parallel file is FLORES-200."""
+    """Return r against the published Goldfish models on second halves; right only if the parallel file is FLORES-200."""
     if not parallel:
         return None
     nats = {code: found["second_half_bits"] * math.log(2) / parallel["sentences"] for code, found in parallel["languages"].items()}
@@ -208,10 +214,16 @@ def gates(model: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the suggested bounds with what was found; one that cannot be checked is left out."""
     found: list[tuple[str, float, float]] = []
     if costs := model["token_costs"]:
-        found += [("Gini of token cost", costs["gini"], MAX_TOKEN_GINI), ("dearest over cheapest", costs["max_over_min"], MAX_TOKEN_RATIO)]
+        found += [
+            ("Gini of token cost", costs["gini"], MAX_TOKEN_GINI),
+            ("dearest over cheapest", costs["max_over_min"], MAX_TOKEN_RATIO),
+        ]
     if competent := model["competence"]:
         found.append(("worst r over geometric mean", competent["worst_over_geometric_mean"], MAX_WORST))
     if training := model["training"]:
         error = max(abs(training["realised"][code] - share) for code, share in training["planned"].items())
-        found += [("most epochs", max(training["epochs"].values()), MAX_EPOCHS), ("share, realised − planned", error, MAX_SHARE_ERROR)]
+        found += [
+            ("most epochs", max(training["epochs"].values()), MAX_EPOCHS),
+            ("share, realised − planned", error, MAX_SHARE_ERROR),
+        ]
     return [{"name": name, "value": value, "bound": bound, "passed": bool(value <= bound)} for name, value, bound in found]

@@ -4,8 +4,8 @@
     heldout.json, documents.parquet     bits of held-out text        parallel.json, sentences.parquet     of parallel sentences
     tasks/, items/, scores.json         scores of tasks, their averages, and which sets were found in the training text
 
-Of a model that a recipe made, the records lead to its corpora and its training; for others they are named. What is done for the same
-weights and the same text is not measured again.
+Of a model that a recipe made, the records lead to its corpora and its training; for others they are named. What is done for the
+same weights and the same text is not measured again.
 """
 
 import re

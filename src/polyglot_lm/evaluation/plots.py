@@ -1,7 +1,7 @@
 """The charts of the balance report that no other page needs, as inline SVG in the look of `pages.charts`.
 
-A number never stands alone: bars have their interval, points their name, cells their value, and every mark says in its tooltip what
-it is.
+A number never stands alone: bars have their interval, points their name, cells their value, and every mark says in its tooltip
+what it is.
 """
 
 import html
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from polyglot_lm.pages.charts import BOTTOM, HEIGHT, LEFT, TOP, WIDTH, Axis, colours, grid, label, svg, x_ticks
 
 ROW, NAME_WIDTH, VALUE_WIDTH = 17, 120, 120
-CELL_WIDTH, CELL_HEIGHT = 64, 24
+CELL_HEIGHT = 24
 Interval = tuple[float, float, float]  # value, low, high
 
 
@@ -52,7 +52,8 @@ def scatter(points: Mapping[str, tuple[float, float]], own: Sequence[str], *, x_
     for (name, (px, py)), colour in zip(points.items(), colours(len(points)), strict=True):
         fill = colour if name in own else "none"
         tip = html.escape(f"{name}: {px:+.3f}, {py:+.3f}")
-        body.append(f'<circle cx="{x(px):.1f}" cy="{y(py):.1f}" r="5" stroke="{colour}" stroke-width="2" fill="{fill}"><title>{tip}</title></circle>')
+        place = f'cx="{x(px):.1f}" cy="{y(py):.1f}" r="5"'
+        body.append(f'<circle {place} stroke="{colour}" stroke-width="2" fill="{fill}"><title>{tip}</title></circle>')
         right = x(px) < (LEFT + WIDTH) / 2
         body.append(label(x(px) + (9 if right else -9), y(py) + 4, name, "start" if right else "end", colour))
     return svg(body, f"{y_label} against {x_label}")
@@ -62,7 +63,11 @@ def lorenz(costs: Mapping[str, Sequence[float]]) -> str:
     """Draw, for each series, the share of all tokens that the cheapest share of the languages takes."""
     x = Axis(low=0, high=1, start=LEFT, stop=WIDTH - 160)
     y = Axis(low=0, high=1, start=HEIGHT - BOTTOM, stop=TOP)
-    body = [grid(y), *x_ticks(x, "share of the languages, cheapest first"), label(LEFT - 40, TOP - 12, "share of the tokens", "start")]
+    body = [
+        grid(y),
+        *x_ticks(x, "share of the languages, cheapest first"),
+        label(LEFT - 40, TOP - 12, "share of the tokens", "start"),
+    ]
     body.append(f'<line x1="{x(0)}" y1="{y(0)}" x2="{x(1)}" y2="{y(1)}" stroke="currentColor" stroke-dasharray="3 4"/>')
     names = list(costs)
     for place, (values, colour) in enumerate(zip(costs.values(), colours(len(costs)), strict=True)):
@@ -74,7 +79,13 @@ def lorenz(costs: Mapping[str, Sequence[float]]) -> str:
     return svg(body, "Lorenz curve of token cost")
 
 
-def log_chart(series: Mapping[str, Sequence[tuple[float, float]]], points: Mapping[str, Sequence[tuple[float, float]]], *, x_label: str, y_label: str) -> str:
+def log_chart(
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    points: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    x_label: str,
+    y_label: str,
+) -> str:
     """Draw lines and points on logarithmic axes; a point has the colour of the line of its name."""
     both = [pair for found in (series, points) for line in found.values() for pair in line]
     x = Axis(low=math.log10(min(a for a, _ in both)), high=math.log10(max(a for a, _ in both)), start=LEFT, stop=WIDTH - 160)
@@ -87,20 +98,17 @@ def log_chart(series: Mapping[str, Sequence[tuple[float, float]]], points: Mappi
     for place, name in enumerate(names):
         path = " ".join(f"{x(math.log10(a)):.1f},{y(math.log10(b)):.1f}" for a, b in series.get(name, ()))
         body.append(f'<polyline points="{path}" fill="none" stroke="{colour[name]}" stroke-width="2"/>')
-        body += [
-            f'<circle cx="{x(math.log10(a)):.1f}" cy="{y(math.log10(b)):.1f}" r="4" fill="none" stroke="{colour[name]}" stroke-width="2">'
-            f"<title>{html.escape(name)}: {b:.3f} at {short(a)}</title></circle>"
-            for a, b in points.get(name, ())
-        ]
+        for a, b in points.get(name, ()):
+            at, tip = f'cx="{x(math.log10(a)):.1f}" cy="{y(math.log10(b)):.1f}"', f"{html.escape(name)}: {b:.3f} at {short(a)}"
+            body.append(f'<circle {at} r="4" fill="none" stroke="{colour[name]}" stroke-width="2"><title>{tip}</title></circle>')
         body.append(label(WIDTH - 152, TOP + 16 * place + 10, name, "start", colour[name]))
     return svg(body, f"{y_label} over {x_label}")
 
 
 def heat_map(rows: Mapping[str, Mapping[str, float]], columns: Mapping[str, str], *, title: str) -> str:
     """Draw a cell for each value, deeper the further from 0; an empty cell was not measured. `columns` maps keys to names."""
-    left = 150
-    width, height = max(WIDTH, left + CELL_WIDTH * len(columns) + 10), 34 + CELL_HEIGHT * len(rows)
-    room = (width - left - 10) / len(columns)
+    left, height = 150, 34 + CELL_HEIGHT * len(rows)
+    room = (WIDTH - left - 10) / len(columns)
     body = [label(left + room * (place + 0.5), 20, name, "middle", size=11) for place, name in enumerate(columns.values())]
     for line, (row, values) in enumerate(rows.items()):
         y = 30 + CELL_HEIGHT * line
@@ -113,14 +121,16 @@ def heat_map(rows: Mapping[str, Mapping[str, float]], columns: Mapping[str, str]
             deep = min(1.0, abs(values[code])) * 0.75
             fill = f"rgba(0,132,107,{deep:.2f})" if values[code] >= 0 else f"rgba(181,29,20,{deep:.2f})"
             tip = html.escape(f"{row}, {name}: {values[code]:+.3f}")
-            body.append(f'<rect x="{x + 1:.1f}" y="{y}" width="{room - 2:.1f}" height="{CELL_HEIGHT - 2}" fill="{fill}"><title>{tip}</title></rect>')
+            box = f'x="{x + 1:.1f}" y="{y}" width="{room - 2:.1f}" height="{CELL_HEIGHT - 2}"'
+            body.append(f'<rect {box} fill="{fill}"><title>{tip}</title></rect>')
             body.append(label(x + room / 2, y + 16, f"{values[code]:+.2f}", "middle", size=11))
     return svg(body, title, height)
 
 
 def key(names: Sequence[str], colour: Mapping[str, str]) -> str:
     return "".join(
-        f'<circle cx="{NAME_WIDTH + 5}" cy="{12 + 18 * place}" r="4" fill="{colour[name]}"/>' + label(NAME_WIDTH + 16, 16 + 18 * place, name, "start")
+        f'<circle cx="{NAME_WIDTH + 5}" cy="{12 + 18 * place}" r="4" fill="{colour[name]}"/>'
+        + label(NAME_WIDTH + 16, 16 + 18 * place, name, "start")
         for place, name in enumerate(names)
     )
 
@@ -131,7 +141,9 @@ def vertical(x: float, top: float, bottom: float, colour: str = "#8884") -> str:
 
 def level(y: Axis, value: float) -> str:
     at = y(math.log10(value))
-    return f'<line x1="{LEFT}" x2="{WIDTH - 160}" y1="{at:.1f}" y2="{at:.1f}" stroke="#8884"/>' + label(LEFT - 8, at + 4, short(value), "end")
+    return f'<line x1="{LEFT}" x2="{WIDTH - 160}" y1="{at:.1f}" y2="{at:.1f}" stroke="#8884"/>' + label(
+        LEFT - 8, at + 4, short(value), "end"
+    )
 
 
 def round_values(low: float, high: float) -> list[float]:
