@@ -144,7 +144,7 @@ def test_contamination_stands_beside_each_score(tmp_path: Path, model: BenchedMo
     rows = [{**dict.fromkeys(HIT_SCHEMA.names), "split": "test", **{n: hit[p] for n, p in columns.items()}} for hit in hits]
     (tmp_path / "ko" / "hits").mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(rows, schema=HIT_SCHEMA), tmp_path / "ko" / "hits" / "part-00000.parquet")
-    write_json(tmp_path / "ko" / "step.json", {"specification": {"arguments": {"contamination": "index-1"}}})
+    write_json(tmp_path / "ko" / "step.json", {"specification": {"arguments": {"contamination": "index-1"}}, "counters": {}})
     where = {"data": data, "shots": [0], "limit": 3, "languages": ["ko", "id"], "runtime": Runtime(threads=1, device="cpu")}
     measure_tasks(tmp_path, model, chosen_tasks([], data), corpora={"ko": tmp_path / "ko"}, **where)
     found = {score["name"]: score["contamination"] for score in json.loads((tmp_path / "scores.json").read_text())["scores"]}

@@ -142,7 +142,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(UserError, match="cannot be loaded"):
         load_model(str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(UserError, match="cannot be loaded .*see that the hub is reachable"):
+    with pytest.raises(UserError, match=r"cannot be loaded .*see that the hub is reachable"):
         load_model("bloom-560m")
 
 

@@ -37,14 +37,21 @@ class Axis:
 
 
 def line_chart(
-    series: Mapping[str, Line], *, x_label: str, y_label: str, high: float = math.inf, marks: Sequence[tuple[float, str]] = ()
+    series: Mapping[str, Line],
+    *,
+    x_label: str,
+    y_label: str,
+    low: float | None = None,
+    high: float = math.inf,
+    marks: Sequence[tuple[float, str]] = (),
 ) -> str:
-    """Draw named lines, each labelled at its end; values above `high` are drawn at it. `marks` are places on the x axis, with
-    what happened there."""
+    """Draw named lines, each labelled at its end; values above `high` are drawn at it, and the axis begins at `low` or just below
+    the least value. `marks` are places on the x axis, with what happened there."""
     points = [point for line in series.values() for point in line]
-    low, high = min(y for _, y in points), max(min(y, high) for _, y in points)
+    least, high = min(y for _, y in points), max(min(y, high) for _, y in points)
+    bottom = max(0, least - 0.05 * (high - least)) if low is None else min(low, least)
     x = Axis(low=0, high=max(x for x, _ in points), start=LEFT, stop=WIDTH - RIGHT)
-    y = Axis(low=max(0, low - 0.05 * (high - low)), high=high, start=HEIGHT - BOTTOM, stop=TOP)
+    y = Axis(low=bottom, high=high, start=HEIGHT - BOTTOM, stop=TOP)
     body = [grid(y), *x_ticks(x, x_label), label(LEFT - 40, TOP - 12, y_label, "start")]
     body += [mark(x(place), story) for place, story in marks]
     ends = spread({name: y(min(line[-1][1], high)) for name, line in series.items()})
@@ -52,7 +59,7 @@ def line_chart(
         path = " ".join(f"{px:.1f},{py:.1f}" for px, py in thinned([(x(px), y(min(py, high))) for px, py in line]))
         tip = html.escape(f"{name}: {line[-1][1]:.3f} at the end")
         body.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"><title>{tip}</title></polyline>')
-        body.append(label(WIDTH - RIGHT + 8, ends[name] + 4, f"{name}  {line[-1][1]:.2f}", "start", colour))
+        body.append(label(WIDTH - RIGHT + 8, ends[name] + 4, f"{name}  {written(line[-1][1])}", "start", colour))
     return svg(body, f"{y_label} over {x_label}")
 
 
@@ -111,6 +118,10 @@ def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return [*(point for both in ends for point in sorted(both)), points[-1]]
 
 
+def written(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
 def colours(count: int) -> list[str]:
     return [PALETTE[number % len(PALETTE)] for number in range(count)]
 
@@ -131,7 +142,7 @@ def spread(places: Mapping[str, float], gap: float = 14) -> dict[str, float]:
 def grid(y: Axis, right: float = WIDTH - RIGHT) -> str:
     rows = [
         f'<line x1="{LEFT}" x2="{right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="#8884"/>'
-        + label(LEFT - 8, y(tick) + 4, f"{tick:g}", "end")
+        + label(LEFT - 8, y(tick) + 4, f"{tick:,.0f}" if abs(tick) >= 1000 else f"{tick:g}", "end")
         for tick in y.ticks()
     ]
     return "".join(rows)
