@@ -9,6 +9,7 @@ RECIPES = {
     "tokenizer": "polyglot_lm.recipes.tokenizer:tokenizer",
     "east_asian": "polyglot_lm.recipes.east_asian:east_asian",
     "polyglot_ko": "polyglot_lm.recipes.polyglot_ko:polyglot_ko",
+    "references": "polyglot_lm.recipes.references:references",
 }
 
 __all__ = ["RECIPES", "Recipe", "build"]
