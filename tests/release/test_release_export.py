@@ -15,8 +15,12 @@ from safetensors.torch import load_file, save_file
 from polyglot_lm.model.generate import Sampling, generate
 from polyglot_lm.model.hf import load_hf
 from polyglot_lm.pipeline import read_json, read_record
-from polyglot_lm.release.export import TOLERANCE, prove
+from polyglot_lm.release.export import prove
+from polyglot_lm.release.proof import EXACT
+from polyglot_lm.release.trained import find_trained
 from polyglot_lm.tokenizer import Tokenizer
+
+TOLERANCE = EXACT.max_logits_difference
 
 
 @pytest.fixture(autouse=True)
@@ -41,14 +45,10 @@ def copied(tmp_path: Path, folders: Mapping[str, Path]) -> Path:
     return shutil.copytree(folders["model"], tmp_path / "model")
 
 
-def corpora(folders: Mapping[str, Path]) -> dict[str, Path]:
-    return {code: folders[f"corpus/{code}"] for code in NAMES}
-
-
 def test_the_export_holds_weights_configuration_tokenizer_and_card(folders: Mapping[str, Path]) -> None:
     names = {path.name for path in folders["model"].iterdir()}
     loadable = {"model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"}
-    assert names == loadable | {"README.md", "checksums.json", "step.json"}
+    assert names == loadable | {"README.md", "checksums.json", "generation_config.json", "proof.json", "step.json"}
 
 
 def test_transformers_computes_the_logits_of_the_trained_model(folders: Mapping[str, Path], theirs: Any) -> None:
@@ -96,9 +96,10 @@ def test_the_export_is_recorded_with_what_was_proved(folders: Mapping[str, Path]
 
 
 def test_the_proof_measures_every_language(folders: Mapping[str, Path]) -> None:
-    worst = prove(folders["model"], load_hf(folders["training"]), Tokenizer(folders["tokenizer"]), corpora(folders))
-    assert worst.keys() == NAMES.keys()
-    assert all(0 <= value < TOLERANCE for value in worst.values())
+    proof = read_json(folders["model"] / "proof.json")
+    assert proof["passed"] is True and proof["failures"] == []
+    assert proof["languages"].keys() == NAMES.keys()
+    assert all(0 <= row["logits_difference"] < TOLERANCE and row["tokens"] > 50 for row in proof["languages"].values())
 
 
 @pytest.mark.parametrize("value", [1.01, float("nan")])
@@ -107,15 +108,17 @@ def test_the_proof_refuses_weights_that_were_tampered_with(folders: Mapping[str,
     weights["gpt_neox.layers.0.mlp.dense_4h_to_h.weight"] *= value
     weights["gpt_neox.final_layer_norm.weight"] *= value
     save_file(weights, copied / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(RuntimeError, match=r"logits differ by .*; the export is not usable"):
-        prove(copied, load_hf(folders["training"]), Tokenizer(folders["tokenizer"]), corpora(folders))
+    (copied / "checksums.json").unlink()
+    found = prove(find_trained(folders["training"]), copied, form="hf", precision="float32")
+    assert len(found.failures) == len(NAMES)
+    assert "logits differ by" in found.failures[0]
 
 
 def test_the_proof_refuses_another_tokenizer(folders: Mapping[str, Path], copied: Path) -> None:
     path = copied / "tokenizer.json"
     path.write_text(path.read_text().replace('"NFC"', '"NFD"'))
-    with pytest.raises(RuntimeError, match="AutoTokenizer cuts 'ko' text differently"):
-        prove(copied, load_hf(folders["training"]), Tokenizer(folders["tokenizer"]), corpora(folders))
+    found = prove(find_trained(folders["training"]), copied, form="hf", precision="float32")
+    assert found.failures == ["AutoTokenizer cuts 'ko' text differently"]
 
 
 def test_the_card_of_the_export_tells_languages_and_size(folders: Mapping[str, Path]) -> None:

@@ -10,7 +10,7 @@ import sys
 import typer
 
 from polyglot_lm import __version__
-from polyglot_lm.cli import corpus, languages, masking, model, steps, tokenizer
+from polyglot_lm.cli import corpus, languages, masking, model, release, steps, tokenizer
 from polyglot_lm.cli.arguments import fail
 from polyglot_lm.pipeline import UserError
 
@@ -51,6 +51,8 @@ app.command(name="plan")(steps.plan_command)
 app.command(name="why")(steps.why_command)
 app.command(name="languages")(languages.languages_command)
 app.command(name="generate")(model.generate)
+app.command(name="export")(release.export_command)
+app.command(name="import")(release.import_command)
 app.command(name="mask")(masking.mask_command)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(tokenizer.app, name="tokenizer")
