@@ -26,6 +26,7 @@ SCALED = {
 VARIANTS = {
     **{f"polyglot-ko-{size}": config for size, config in SCALED.items()},
     "sequential": replace(TINY, parallel_residual=False),
+    "tanh": replace(TINY, gelu="tanh"),
     "tied": replace(TINY, tied_head=True),
     "other numbers": replace(TINY, rotary_base=50_000.0, layer_norm_eps=1e-3, mlp_width=48, rotary_fraction=1.0),
 }
@@ -187,7 +188,7 @@ def test_a_missing_piece_of_a_model_is_named(tmp_path: Path) -> None:
         load_hf(tmp_path)
 
 
-@pytest.mark.parametrize(("field", "value"), [("model_type", "llama"), ("hidden_act", "relu"), ("hidden_act", "gelu_new")])
+@pytest.mark.parametrize(("field", "value"), [("model_type", "llama"), ("hidden_act", "relu"), ("hidden_act", "swish")])
 def test_a_model_of_another_kind_is_refused(tmp_path: Path, field: str, value: str) -> None:
     save_hf(random_model(TINY), tmp_path, end_id=2)
     described = read_json(tmp_path / CONFIG) | {field: value}

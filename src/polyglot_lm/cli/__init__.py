@@ -10,7 +10,7 @@ import sys
 import typer
 
 from polyglot_lm import __version__
-from polyglot_lm.cli import corpus, languages, masking, model, release, steps, tokenizer
+from polyglot_lm.cli import corpus, languages, masking, model, release, steps, tokenizer, training
 from polyglot_lm.cli.arguments import fail
 from polyglot_lm.pipeline import UserError
 
@@ -56,4 +56,5 @@ app.command(name="import")(release.import_command)
 app.command(name="mask")(masking.mask_command)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(tokenizer.app, name="tokenizer")
+app.add_typer(training.app, name="training")
 app.command(name="version")(version)

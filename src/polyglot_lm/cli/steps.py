@@ -39,6 +39,7 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     cluster: Annotated[str | None, typer.Option(help="Ray cluster for tasks: ray://HOST:PORT, auto or local.")] = None,
     checkpoint_seconds: Annotated[float, typer.Option(help="How often training saves its state.")] = 20.0,
+    tracker: Annotated[list[str] | None, typer.Option(help="Tell the training's figures to wandb too; offline by default.")] = None,
 ) -> int:
     """Carry a recipe out: skip what is done, resume what was cut. Exit code 3: done, but some input could not be read."""
     built = recipe_named(recipe, settings)
@@ -50,6 +51,7 @@ def run(
         device=device,
         cluster=cluster,
         checkpoint_seconds=checkpoint_seconds,
+        trackers=tuple(tracker or ()),
         progress=terminal(),
     )
     run_steps(built.targets, runtime)
@@ -107,8 +109,11 @@ def plan_command(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="With --pilot: so many processes would work.")] = CORES,
     core_hour_price: Annotated[float | None, typer.Option(min=0, help="With --pilot: dollars for a core-hour.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="Plan the training for this card: h100, h200, b200, a100, a100-40gb.")] = None,
+    gpus: Annotated[int, typer.Option(min=1, help="With --gpu: how many of them.")] = 8,
+    gpu_hour_price: Annotated[float | None, typer.Option(min=0, help="With --gpu: dollars for an hour of one.")] = None,
 ) -> None:
-    """Print what is done and what would run, with what it took when it last ran or, with a pilot, what it would take."""
+    """Print what is done and what would run, with what it took when it last ran or, with a pilot or a card, what it would take."""
     from rich.console import Console
     from rich.table import Table
 
@@ -118,6 +123,11 @@ def plan_command(
 
         found = run_pilot(built.targets, pilot, terminal())
         show_pilot(found, workers, core_hour_price)
+        return
+    if gpu is not None:
+        from polyglot_lm.cli.training import show_recipe
+
+        show_recipe(in_order(built.targets), gpu, gpus, gpu_hour_price)
         return
     table = Table("step", "state", "time", "memory", "on disk", "folder")
     for planned in plan(built.targets, root):

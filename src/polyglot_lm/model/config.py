@@ -6,6 +6,7 @@ published count of the 12.8B, 12,898,631,680, does not follow from its shape; 12
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from polyglot_lm.pipeline import UserError
 
@@ -16,7 +17,8 @@ PAD_VOCAB_TO = 128
 class ModelConfig:
     """A decoder of `num_layers` blocks of attention and MLP on one residual stream.
 
-    `rotary_fraction` of each head is rotated; `vocab_size` is the padded number of rows of the embedding and of the head.
+    `rotary_fraction` of each head is rotated; `vocab_size` is the padded number of rows of the embedding and of the head; `gelu`
+    is erf's or the tanh approximation that gpt-neox calls `gelu_fast`.
     """
 
     vocab_size: int
@@ -30,6 +32,7 @@ class ModelConfig:
     layer_norm_eps: float
     parallel_residual: bool
     tied_head: bool
+    gelu: Literal["exact", "tanh"] = "exact"
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context", "num_layers", "width", "num_heads", "mlp_width"):
@@ -44,6 +47,8 @@ class ModelConfig:
                 f"rotary_fraction is {self.rotary_fraction}; it must rotate an even number of the "
                 f"{self.head_width} dimensions of a head"
             )
+        if self.gelu not in ("exact", "tanh"):
+            raise ValueError(f"gelu is {self.gelu!r}; it must be exact or tanh")
 
     @property
     def head_width(self) -> int:

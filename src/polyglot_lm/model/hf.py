@@ -6,7 +6,7 @@ transformers 4 (`rotary_pct`, `rotary_emb_base`) and as transformers 5 (`rope_pa
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -24,6 +24,14 @@ WEIGHTS_INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
 MODEL_FOLDER = "model"  # where a training puts its model, inside its own folder
 CHECKSUMS = "checksums.json"  # xxh3-128 of the weight files, checked when it is there
+HF_ACTIVATIONS = {"exact": "gelu", "tanh": "gelu_pytorch_tanh"}
+# what transformers calls the same two functions
+GELUS: Mapping[str, Literal["exact", "tanh"]] = {
+    "gelu": "exact",
+    "gelu_pytorch_tanh": "tanh",
+    "gelu_new": "tanh",
+    "gelu_fast": "tanh",
+}
 IGNORED = ("attention.bias", "attention.masked_bias", "rotary_emb.inv_freq")  # buffers of old checkpoints
 
 
@@ -37,7 +45,7 @@ def to_hf_config(config: ModelConfig, *, end_id: int, dtype: str) -> dict[str, A
         "hidden_size": config.width,
         "num_attention_heads": config.num_heads,
         "intermediate_size": config.mlp_width,
-        "hidden_act": "gelu",
+        "hidden_act": HF_ACTIVATIONS[config.gelu],
         "rotary_pct": config.rotary_fraction,
         "rotary_emb_base": config.rotary_base,
         "rope_parameters": {
@@ -65,8 +73,9 @@ def from_hf_config(read: Mapping[str, Any]) -> ModelConfig:
     """Read a GPT-NeoX `config.json` of transformers 4 or 5; raises UserError for another architecture or activation."""
     if read.get("model_type") != "gpt_neox":
         raise UserError(f"model_type is {read.get('model_type')!r}; only gpt_neox models can be loaded")
-    if read.get("hidden_act", "gelu") != "gelu":
-        raise UserError(f"hidden_act is {read['hidden_act']!r}; only 'gelu' (exact) is supported")
+    activation = read.get("hidden_act", "gelu")
+    if activation not in GELUS:
+        raise UserError(f"hidden_act is {activation!r}; only {', '.join(GELUS)} are supported")
     rope = read.get("rope_parameters") or {}
     return ModelConfig(
         vocab_size=padded_vocab_size(read["vocab_size"]),
@@ -80,6 +89,7 @@ def from_hf_config(read: Mapping[str, Any]) -> ModelConfig:
         layer_norm_eps=read.get("layer_norm_eps", 1e-5),
         parallel_residual=read.get("use_parallel_residual", True),
         tied_head=read.get("tie_word_embeddings", False),
+        gelu=GELUS[activation],
     )
 
 

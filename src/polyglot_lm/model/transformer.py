@@ -8,13 +8,17 @@ on export. This file knows no device, no parallelism and no file format.
 Shapes: B sequences, T tokens, V vocabulary, D width, H heads, K head width.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from polyglot_lm.model.config import ModelConfig
+
+ReadOut = Callable[[Tensor, Tensor], Tensor]  # (hidden [B, T, D], head [V, D]) → logits, or a loss
 
 
 @dataclass(slots=True)
@@ -46,12 +50,13 @@ def rotary_tables(config: ModelConfig, length: int, device: torch.device) -> tup
     return angles.cos(), angles.sin()
 
 
-def rotate(heads_BHTK: Tensor, cos_TR: Tensor, sin_TR: Tensor) -> Tensor:
+def rotate(heads_BTHK: Tensor, cos_TR: Tensor, sin_TR: Tensor) -> Tensor:
     """Rotate the first R dimensions of each head, pairing dimension i with i + R/2 (Su et al. 2021, arXiv 2104.09864)."""
-    rotated, kept = heads_BHTK[..., : cos_TR.shape[1]], heads_BHTK[..., cos_TR.shape[1] :]
+    rotated, kept = heads_BTHK[..., : cos_TR.shape[1]], heads_BTHK[..., cos_TR.shape[1] :]
     first, second = rotated.chunk(2, dim=3)
     turned = torch.cat([-second, first], dim=3)
-    return torch.cat([(rotated * cos_TR + turned * sin_TR).to(heads_BHTK.dtype), kept], dim=3)
+    rotated = rotated * cos_TR.unsqueeze(1) + turned * sin_TR.unsqueeze(1)
+    return torch.cat([rotated.to(heads_BTHK.dtype), kept], dim=3)
 
 
 class Attention(nn.Module):
@@ -63,9 +68,10 @@ class Attention(nn.Module):
 
     def forward(self, x_BTD: Tensor, cos_TR: Tensor, sin_TR: Tensor, cache: Cache | None) -> Tensor:
         batch, length, width = x_BTD.shape
-        mixed = self.query_key_value(x_BTD).view(batch, length, self.num_heads, 3 * self.head_width)
-        query, key, value = mixed.transpose(1, 2).chunk(3, dim=3)
-        query, key = rotate(query, cos_TR, sin_TR), rotate(key, cos_TR, sin_TR)
+        mixed_BTHK = self.query_key_value(x_BTD).view(batch, length, self.num_heads, 3 * self.head_width)
+        query, key, value = mixed_BTHK.chunk(3, dim=3)
+        query, key = rotate(query, cos_TR, sin_TR).transpose(1, 2), rotate(key, cos_TR, sin_TR).transpose(1, 2)
+        value = value.contiguous().transpose(1, 2)  # cuDNN's attention takes no strided values
         if cache is not None:
             key, value = cache.append(self.layer, key, value)
         # a single new token sees the whole cache; several at once are only ever read from the start
@@ -76,11 +82,12 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.approximate = "tanh" if config.gelu == "tanh" else "none"
         self.dense_h_to_4h = nn.Linear(config.width, config.mlp_width)
         self.dense_4h_to_h = nn.Linear(config.mlp_width, config.width)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        return self.dense_4h_to_h(F.gelu(self.dense_h_to_4h(x_BTD)))
+        return self.dense_4h_to_h(F.gelu(self.dense_h_to_4h(x_BTD), approximate=self.approximate))
 
 
 class Block(nn.Module):
@@ -113,9 +120,11 @@ class GPTNeoX(nn.Module):
         if config.tied_head:
             self.embed_out.weight = self.embed_in.weight
 
-    def forward(self, tokens_BT: Tensor, cache: Cache | None = None) -> Tensor:
-        """Return logits [B, T, V]. With a cache, `tokens_BT` follow what it holds: a whole prompt into an empty one, then
-        one token at a time. Raises ValueError past the context."""
+    def forward(self, tokens_BT: Tensor, cache: Cache | None = None, read_out: ReadOut | None = None) -> Tensor:
+        """Return logits [B, T, V], or what `read_out` makes of the last hidden states and the head.
+
+        With a cache, `tokens_BT` follow what it holds: a whole prompt into an empty one, then one token at a time. Raises
+        ValueError past the context."""
         start = cache.length if cache is not None else 0
         length = tokens_BT.shape[1]
         if start + length > self.config.context:
@@ -126,20 +135,35 @@ class GPTNeoX(nn.Module):
         hidden_BTD = self.embed_in(tokens_BT)
         for block in self.layers:
             hidden_BTD = block(hidden_BTD, cos[start:], sin[start:], cache)
-        logits_BTV: Tensor = self.embed_out(self.final_layer_norm(hidden_BTD))
-        return logits_BTV
+        hidden_BTD = self.final_layer_norm(hidden_BTD)
+        # a loss that never holds all logits reads the head inside this call, where sharded weights are gathered
+        return read_out(hidden_BTD, self.embed_out.weight) if read_out else self.embed_out(hidden_BTD)
+
+
+Spread = Literal["normal", "scaled_normal", "small", "wang"]
+
+
+def standard_deviation(spread: Spread, config: ModelConfig) -> float:
+    """Return gpt-neox's `init_functions.py`: 0.02; 0.02/√(2L) (Radford et al. 2019); √(2/(5d)) (Nguyen and Salazar 2019); 2/(L√d)
+    (Wang and Komatsuzaki 2021)."""
+    match spread:
+        case "normal":
+            return 0.02
+        case "scaled_normal":
+            return 0.02 / (2 * config.num_layers) ** 0.5
+        case "small":
+            return (2 / (5 * config.width)) ** 0.5
+        case "wang":
+            return 2 / (config.num_layers * config.width**0.5)
 
 
 @torch.no_grad()
-def initialize(model: GPTNeoX, generator: torch.Generator) -> None:
-    """Fill the parameters as GPT-NeoX does: matrices by small init, N(0, 2/(5d)) (Nguyen and Salazar 2019), outputs of
-    residual branches by the Wang init, N(0, 4/(L²d)) (gpt-neox `init_functions.py`), biases 0, norms 1."""
-    width, num_layers = model.config.width, model.config.num_layers
-    small, wang = (2 / (5 * width)) ** 0.5, 2 / (num_layers * width**0.5)
+def initialize(model: GPTNeoX, generator: torch.Generator, *, inputs: Spread = "small", outputs: Spread = "wang") -> None:
+    """Fill the parameters as GPT-NeoX does: matrices by `inputs`, those that end a branch by `outputs`, biases 0, norms 1."""
     for name, parameter in model.named_parameters():
         if parameter.ndim == 2:
-            branch_output = name.endswith(("attention.dense.weight", "dense_4h_to_h.weight"))
-            parameter.normal_(0.0, wang if branch_output else small, generator=generator)
+            ends_branch = name.endswith(("attention.dense.weight", "dense_4h_to_h.weight"))
+            parameter.normal_(0.0, standard_deviation(outputs if ends_branch else inputs, model.config), generator=generator)
         elif name.endswith("bias"):
             parameter.zero_()
         else:

@@ -163,6 +163,7 @@ class Runtime:
     device: str = "auto"
     cluster: str | None = None  # address of a Ray cluster for tasks ("ray://host:10001", "auto", "local"); it must see `root`
     checkpoint_seconds: float = 20.0
+    trackers: tuple[str, ...] = ()  # who else is told how a training goes
     progress: Progress = SILENT
     runner: Runner = field(init=False, repr=False)
 
@@ -191,6 +192,7 @@ def run_under_torchrun(call: Call, runtime: Runtime) -> Counters:
             "threads": max(1, runtime.threads // runtime.processes),
             "device": runtime.device,
             "checkpoint_seconds": runtime.checkpoint_seconds,
+            "trackers": runtime.trackers,
         }
         order.write_bytes(pickle.dumps((call.stage.reference, call.folder, dict(call.arguments), settings)))
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={runtime.processes}"]

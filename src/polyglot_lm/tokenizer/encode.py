@@ -67,7 +67,7 @@ class IdsDiffer(Exception):  # noqa: N818  (no error of anybody's: the reference
         self.document = document
 
 
-@stage(version=1, resumable=True)
+@stage(version=2, resumable=True)
 def encode_corpus(
     out: Path,
     *,

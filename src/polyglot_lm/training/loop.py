@@ -55,7 +55,7 @@ class TrainingConfig:
             raise ValueError(f"precision is {self.precision!r}; it must be fp32 or bf16")
 
 
-@stage(version=1, resumable=True, distributed=True)
+@stage(version=2, resumable=True, distributed=True)
 def train(
     out: Path,
     *,
