@@ -38,7 +38,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def measure(out: Path, model: Path, tokenizer: Path, corpora: dict[str, Path]) -> Counters:
     premiums = {code: PREMIUMS[code] for code in corpora}
-    return evaluate_heldout(out, model=model, tokenizer=tokenizer, corpora=corpora, byte_premiums=premiums, runtime=ONE_THREAD)
+    return evaluate_heldout(
+        out,
+        model=model,
+        tokenizer=tokenizer,
+        corpora=corpora,
+        byte_premiums=premiums,
+        window_english_bytes=1000,  # more than the model's context holds, so that its windows are the model's
+        runtime=ONE_THREAD,
+    )
 
 
 def write_test_documents(folder: Path, code: str, ids: list[str]) -> Path:

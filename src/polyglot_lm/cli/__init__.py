@@ -10,7 +10,7 @@ import sys
 import typer
 
 from polyglot_lm import __version__
-from polyglot_lm.cli import corpus, languages, masking, model, release, steps, tokenizer, training
+from polyglot_lm.cli import corpus, evaluation, languages, masking, model, release, steps, tokenizer, training
 from polyglot_lm.cli.arguments import fail
 from polyglot_lm.pipeline import UserError
 
@@ -50,6 +50,8 @@ app.command(name="run")(steps.run)
 app.command(name="plan")(steps.plan_command)
 app.command(name="why")(steps.why_command)
 app.command(name="languages")(languages.languages_command)
+app.command(name="evaluate")(evaluation.evaluate)
+app.command(name="balance")(evaluation.balance)
 app.command(name="generate")(model.generate)
 app.command(name="export")(release.export_command)
 app.command(name="import")(release.import_command)

@@ -18,6 +18,7 @@ from polyglot_lm.recipes.corpus import corpora_of, documents_of, mild, source_na
 from polyglot_lm.recipes.recipe import Recipe
 from polyglot_lm.tokenizer import check_vocab_size, encode_corpus, train_tokenizer
 
+WINDOW_ENGLISH_BYTES = 512  # of held-out text; about what 256 tokens hold
 SPLIT = Split(key="quickstart", control=0.02, select=0.02, test=0.08, min_bytes=0, max_share=0.08, max_domain_share=0.01)
 
 
@@ -117,7 +118,14 @@ def measure_and_release(
     references = measure_references.step(
         "references", corpora=corpora, tokens=folders, tokenizer=tokenizer, max_train_bytes=32_000_000
     )
-    heldout = evaluate_heldout.step("heldout", model=training, tokenizer=tokenizer, corpora=corpora, byte_premiums=premiums)
+    heldout = evaluate_heldout.step(
+        "heldout",
+        model=training,
+        tokenizer=tokenizer,
+        corpora=corpora,
+        byte_premiums=premiums,
+        window_english_bytes=WINDOW_ENGLISH_BYTES,
+    )
     report = balance_report.step(
         "report",
         names=names,

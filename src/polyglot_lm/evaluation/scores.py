@@ -1,0 +1,84 @@
+"""From single items to scores: means and macro-F1 with intervals, against chance and against the commonest answer.
+
+Intervals are percentiles over items drawn again with replacement; a score is called at chance when its accuracy's interval
+reaches down to guessing or to always giving the commonest answer. Averages go only over families that every language has: where
+none is there, no average is given, because a mean over different tasks compares nothing.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+REPLICATES = 2000
+CONFIDENCE = 0.95
+Floats = npt.NDArray[np.float64]
+
+
+def macro_f1(gold: npt.NDArray[Any], guessed: npt.NDArray[Any]) -> float:
+    """Return the mean over labels (of either) of F1, 0 for a label never hit; scikit-learn's `f1_score(average="macro")`."""
+    labels = np.union1d(gold, guessed)
+    found = [(np.sum((gold == x) & (guessed == x)), np.sum(gold == x) + np.sum(guessed == x)) for x in labels]
+    return float(np.mean([2 * both / either for both, either in found]))
+
+
+def interval(statistic: Callable[[npt.NDArray[np.int64]], float], num_items: int, seed: int = 0) -> tuple[float, float]:
+    """Return the bounds of a statistic of drawn items; `statistic` gets the places of the items drawn."""
+    drawn = np.random.default_rng(seed).integers(0, num_items, size=(REPLICATES, num_items))
+    values = [statistic(row) for row in drawn]
+    low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
+
+
+def score_items(items: Sequence[Mapping[str, Any]], metric: str, chance: float) -> dict[str, Any]:
+    """Return n, every metric with its interval, the chance-normalised accuracy and whether it is at chance."""
+    metrics: dict[str, Any] = {}
+    for name in ("acc", "acc_norm", "exact_match"):
+        if name in items[0]:
+            metrics[name] = mean_with_interval(np.array([float(item[name]) for item in items]))
+    if "f1" in items[0]:
+        gold, guessed = (np.array([item["f1"][place] for item in items]) for place in (0, 1))
+        low, high = interval(lambda rows: macro_f1(gold[rows], guessed[rows]), len(items))
+        metrics["f1"] = {"value": macro_f1(gold, guessed), "low": low, "high": high}
+    counted = metrics.get("exact_match") or metrics["acc_norm" if metric == "acc_norm" else "acc"]
+    commonest = commonest_share([item["gold"] for item in items])
+    return {
+        "n": len(items),
+        "metrics": metrics,
+        "chance": chance,
+        "commonest_answer": commonest,
+        "normalised": (counted["value"] - chance) / (1 - chance),
+        "at_chance": counted["low"] <= max(chance, commonest or 0.0),
+    }
+
+
+def mean_with_interval(values: Floats) -> dict[str, float]:
+    low, high = interval(lambda rows: float(values[rows].mean()), len(values))
+    return {"value": float(values.mean()), "low": low, "high": high}
+
+
+def commonest_share(gold: Sequence[Any]) -> float | None:
+    """Return how often the commonest right answer is right; None where answers have no common names."""
+    if any(answer is None for answer in gold):
+        return None
+    return Counter(gold).most_common(1)[0][1] / len(gold)
+
+
+def averages(scores: Sequence[Mapping[str, Any]], languages: Sequence[str]) -> dict[str, Any]:
+    """Average the normalised scores of each language over the families that all `languages` have; says which those are."""
+    by_family: dict[str, dict[str, float]] = {}
+    for score in scores:
+        by_family.setdefault(score["family"], {})[score["language"]] = score["normalised"]
+    complete = [family for family, found in by_family.items() if set(languages) <= found.keys()]
+    coverage = {family: sorted(found) for family, found in by_family.items()}
+    if not complete:
+        return {"families": [], "coverage": coverage, "by_language": None, "mean": None}
+    by_language = {code: float(np.mean([by_family[family][code] for family in complete])) for code in languages}
+    return {
+        "families": complete,
+        "coverage": coverage,
+        "by_language": by_language,
+        "mean": float(np.mean(list(by_language.values()))),
+    }
