@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from polyglot_lm.cli.arguments import fail
+from polyglot_lm.cli.arguments import DEFAULT_ROOT, Root, fail
 
 UNPROVED = 1
 
@@ -48,3 +48,75 @@ def import_command(
     out.mkdir(parents=True, exist_ok=True)
     found = import_model.function(out, source=source, revision=revision, precision=precision)
     print(f"model      {out}\nparameters {found['parameters']:,}\nprecision  {found['precision']}")
+
+
+def card_command(
+    model: Annotated[Path, typer.Argument(help="Folder of an export that a recipe made, or of a training.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of README.md and plots; that of the model if not said.")] = None,
+    title: Annotated[str | None, typer.Option(help="The card's title, if not the recipe's.")] = None,
+    evaluation: Annotated[list[Path] | None, typer.Option(help="A folder that `polyglot evaluate` wrote.")] = None,
+    balance: Annotated[Path | None, typer.Option(help="The balance.json of `polyglot balance`.")] = None,
+    masking: Annotated[Path | None, typer.Option(help="Figures of the masker: JSON with by_country_and_kind.")] = None,
+) -> None:
+    """Write the model card from what was recorded and measured."""
+    from polyglot_lm.release.card import CARD_FILE, model_card, story_of, write_card
+    from polyglot_lm.release.card_training import NOT
+
+    story = story_of(model, title=title, evaluations=evaluation or (), balance=balance, masking=masking)
+    folder = out or model
+    write_card(folder, story)
+    print(f"card       {folder / CARD_FILE}\n{NOT} {model_card(story).count(NOT)} fields")
+
+
+def push_command(
+    folder: Annotated[Path, typer.Argument(help="Folder of an export with its card.")],
+    repository: Annotated[str, typer.Argument(help="OWNER/NAME on the hub.")],
+    checkpoint: Annotated[
+        list[str] | None, typer.Option(metavar="BRANCH=FOLDER", help="An intermediate step: step-1000=FOLDER.")
+    ] = None,
+    endpoint: Annotated[str | None, typer.Option(help="Address of the hub.", envvar="HF_ENDPOINT")] = None,
+    *,
+    send: Annotated[bool, typer.Option("--send", help="Send it; without this, only say what would happen.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="A repository that is new is seen by all.")] = False,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Even if a proof or a gate failed.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the repository that differ.")] = False,
+) -> None:
+    """Publish an export on the Hugging Face hub, or say what publishing would do."""
+    from polyglot_lm.release.extras import required
+    from polyglot_lm.release.hub import MAIN, plan_push, push, require_pushable
+
+    api = required("huggingface_hub").HfApi(endpoint=endpoint)
+    branches = [(MAIN, folder), *(branch_and_folder(given) for given in checkpoint or ())]
+    plans = [plan_push(api, place, repository, branch) for branch, place in branches]
+    for plan in plans:
+        print(f"{plan.repository}@{plan.branch}  {'' if plan.exists else 'new, '}{plan.num_bytes / 1e6:,.1f} MB to send")
+        for change in plan.changes:
+            print(f"  {change.what:<8} {change.num_bytes:>15,}  {change.path}")
+        for refusal in plan.refusals:
+            print(f"  against  {refusal}")
+    if not send:
+        print("nothing was sent; add --send")
+        return
+    require_pushable(plans, anyway=anyway, overwrite=overwrite)
+    print("\n".join(push(api, plans, private=not public)))
+
+
+def branch_and_folder(given: str) -> tuple[str, Path]:
+    from polyglot_lm.pipeline import UserError
+
+    branch, equals, folder = given.partition("=")
+    if not (branch and equals and folder):
+        raise UserError(f"--checkpoint is {given!r}; write BRANCH=FOLDER, such as step-1000=exports/step-1000")
+    return branch, Path(folder)
+
+
+def models_command(
+    root: Root = DEFAULT_ROOT,
+    out: Annotated[Path, typer.Option(help="The page.")] = Path("docs/models.md"),
+) -> None:
+    """Write the page of models: what the recipes make, and how far each of them is."""
+    from polyglot_lm.recipes import released_models
+    from polyglot_lm.release.status import write_status_page
+
+    write_status_page(out, released_models(), root)
+    print(f"page       {out}")

@@ -13,16 +13,15 @@ from pathlib import Path
 
 import torch
 
-from polyglot_lm.pipeline import Counters, Runtime, UserError, atomic_text, stage
+from polyglot_lm.pipeline import Counters, Runtime, UserError, stage
 from polyglot_lm.pipeline.errors import disk_full
 from polyglot_lm.release import ctranslate2_folder, gguf_file, hugging_face
-from polyglot_lm.release.card import model_card
-from polyglot_lm.release.proof import TEXT_TOKENS, Bound, Logits, Proof, compare
+from polyglot_lm.release.card import gather, write_card
+from polyglot_lm.release.proof import PROOF_FILE, TEXT_TOKENS, Bound, Logits, Proof, compare
 from polyglot_lm.release.trained import Trained, find_trained
 from polyglot_lm.release.weights import Weights
 from polyglot_lm.tokenizer import Tokenizer
 
-CARD_FILE = "README.md"
 EXACT_WORK = 1e11  # parameters × tokens a language that an exact proof computes: 75 tokens of a 1.3B, in half a minute
 CLOSE_WORK = 1e12  # agreement is a share and needs more of them
 MIN_TOKENS = 32
@@ -80,8 +79,7 @@ def export_hf(
     torch.set_num_threads(runtime.threads)
     trained = find_trained(training)
     found = write_and_prove(trained, out, form="hf", precision="float32")
-    with atomic_text(out / CARD_FILE) as file:
-        file.write(model_card(title, names, training, report))
+    write_card(out, gather(title, names, training, report=report, proof=out / PROOF_FILE))
     counters = {"parameters": trained.weights.config.num_parameters, "languages_proved": len(found.languages)}
     return counters | {"largest_logit_difference_below": found.bound.max_logits_difference}
 

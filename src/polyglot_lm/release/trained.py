@@ -7,10 +7,11 @@ as a checkpoint of the hub, the tokenizer is looked for inside, and the text is 
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from polyglot_lm.pipeline import UserError, read_record
+from polyglot_lm.pipeline import UserError
+from polyglot_lm.release.records import arguments_of, root_of
 from polyglot_lm.release.weights import Weights
 from polyglot_lm.shards import texts
 from polyglot_lm.tokenizer import TOKENIZER_FILE, Tokenizer
@@ -38,20 +39,6 @@ def find_trained(model: Path, *, tokenizer: Path | None = None, text: Path | Non
     weights, arguments = Weights(model), arguments_of(model)
     found = tokenizer_of(model, weights, tokenizer, arguments)
     return Trained(weights=weights, tokenizer=found, texts=proof_texts(model, text, arguments))
-
-
-def arguments_of(model: Path) -> dict[str, Any]:
-    """Return the arguments of the step that wrote a folder, none for a folder that no step wrote."""
-    record = read_record(model.resolve())
-    return dict(record["specification"]["arguments"]) if record else {}
-
-
-def root_of(folder: Path) -> Path:
-    """Return the root of a step's folder; raises UserError where no step wrote it."""
-    record = read_record(folder.resolve())
-    if record is None:
-        raise UserError(f"{str(folder)!r} has no record of a finished step; give the folder that `polyglot run` made")
-    return folder.resolve().parents[len(PurePosixPath(record["address"]).parts) - 1]
 
 
 def tokenizer_of(model: Path, weights: Weights, given: Path | None, arguments: Mapping[str, Any]) -> Path:
