@@ -258,7 +258,7 @@ def test_amounts_are_said_with_three_digits() -> None:
     assert shown(34.3e9, "bytes") == "34.3 GB"
     assert shown(1.2345e12, "tokens") == "1,234 B tokens"
     assert shown(870, "english_bytes") == "870 English-equivalent bytes"
-    assert shown(2_500_000, "tokens") == "2,500,000 tokens"
+    assert shown(2_500_000, "tokens") == "2.5 M tokens"
 
 
 def test_shares_of_one_language_are_all() -> None:

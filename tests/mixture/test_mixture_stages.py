@@ -105,9 +105,7 @@ def test_a_schedule_is_read_as_it_is_written() -> None:
 
 def test_a_budget_above_the_cap_is_refused_before_anything_is_written(tmp_path: Path, folders: dict[str, Path]) -> None:
     budget = Budget(amount=2000, unit="tokens")
-    with pytest.raises(
-        UserError, match=r"th lacks 700 tokens \(7\.5 epochs of 200 tokens\); 1,067 tokens would fit"
-    ):
+    with pytest.raises(UserError, match=r"th lacks 700 tokens \(7\.5 epochs of 200 tokens\); 1,067 tokens would fit"):
         plan_mixture(tmp_path, tokens=folders, policy=Uniform(unit="english_bytes"), seed=0, budget=budget)
     assert not (tmp_path / MIXTURE_FILE).exists()
     plan_mixture(tmp_path, tokens=folders, policy=UniMax(unit="english_bytes", budget=budget), seed=0, budget=budget)

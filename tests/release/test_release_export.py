@@ -1,6 +1,9 @@
 """The exported folder loads by transformers without options and computes what was trained; what does not is refused."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,8 +50,8 @@ def copied(tmp_path: Path, folders: Mapping[str, Path]) -> Path:
 
 def test_the_export_holds_weights_configuration_tokenizer_and_card(folders: Mapping[str, Path]) -> None:
     names = {path.name for path in folders["model"].iterdir()}
-    loadable = {"model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"}
-    assert names == loadable | {"README.md", "checksums.json", "generation_config.json", "proof.json", "step.json"}
+    loadable = {"model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"}
+    assert names == loadable | {"README.md", "plots", "checksums.json", "proof.json", "step.json"}
 
 
 def test_transformers_computes_the_logits_of_the_trained_model(folders: Mapping[str, Path], theirs: Any) -> None:
@@ -87,6 +90,46 @@ def test_the_configuration_is_read_alike_by_old_and_new_transformers(folders: Ma
     rope = config["rope_parameters"]
     assert (rope["partial_rotary_factor"], rope["rope_theta"]) == (0.5, 10_000.0)
     assert config["dtype"] == config["torch_dtype"] == "float32"
+
+
+def test_the_configuration_has_what_vllm_reads(folders: Mapping[str, Path]) -> None:
+    """Every `config.` of vLLM's vllm/model_executor/models/gpt_neox.py (github.com/vllm-project/vllm), and what its configuration
+    (vllm/config, vllm/transformers_utils/config.py) reads of any model: lengths, numbers of tokens, rotary settings, dtype."""
+    model = "hidden_act hidden_size intermediate_size layer_norm_eps num_attention_heads num_hidden_layers rotary_pct"
+    general = "architectures attention_bias eos_token_id max_position_embeddings model_type rope_parameters rotary_emb_base"
+    config = read_json(folders["model"] / "config.json")
+    wanted = f"{model} {general} tie_word_embeddings torch_dtype use_parallel_residual vocab_size".split()
+    assert [name for name in wanted if name not in config] == []
+    assert config["architectures"] == ["GPTNeoXForCausalLM"]  # the key of vLLM's registry
+
+
+@pytest.mark.slow
+def test_transformers_4_computes_the_same(folders: Mapping[str, Path], tmp_path: Path) -> None:
+    """The last transformers 4, installed beside ours and put before it."""
+    older = ["transformers==4.57.6", "huggingface_hub==0.36.2", "tokenizers==0.22.2"]
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path), *older]
+    subprocess.run(install, check=True)
+    tokens = torch.randint(0, 384, (1, 20), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = load_hf(folders["training"])(tokens)
+    torch.save({"tokens": tokens, "expected": expected}, tmp_path / "given.pt")
+    program = f"""
+import torch, transformers
+given = torch.load({str(tmp_path / "given.pt")!r})
+model = transformers.AutoModelForCausalLM.from_pretrained({str(folders["model"])!r})
+assert transformers.__version__ == "4.57.6" and model.config.rotary_pct == 0.5 and model.generation_config.eos_token_id == 2
+ids = transformers.AutoTokenizer.from_pretrained({str(folders["model"])!r})({SENTENCES["ko"]!r})
+assert set(ids) == {{"input_ids", "attention_mask"}} and ids["input_ids"] == {encoded(folders, "ko")}
+with torch.no_grad():
+    assert (model(given["tokens"]).logits - given["expected"]).abs().max() < {TOLERANCE}
+"""
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def encoded(folders: Mapping[str, Path], code: str) -> list[int]:
+    return Tokenizer(folders["model"]).encode(SENTENCES[code], parse_special=True)
 
 
 def test_the_export_is_recorded_with_what_was_proved(folders: Mapping[str, Path]) -> None:

@@ -13,7 +13,8 @@ from polyglot_lm.model.config import neox
 from polyglot_lm.pipeline import Counters, Runtime, Step, run_steps, stage
 from polyglot_lm.release.export import export_hf
 from polyglot_lm.tokenizer import encode_corpus, train_tokenizer
-from polyglot_lm.training.loop import TrainingConfig, train
+from polyglot_lm.training.config import TrainingConfig
+from polyglot_lm.training.loop import train
 from polyglot_lm.training.optim import OptimConfig
 
 NAMES = {"ko": "한국어", "th": "ไทย", "en": "English"}
@@ -51,14 +52,25 @@ def steps() -> tuple[Step, Step]:
             optimizer="adamw",
             learning_rate=0.01,
             matrix_learning_rate=0.02,
+            schedule="wsd",
             warmup_steps=1,
             decay_fraction=0.4,
+            final_rate=0.0,
             weight_decay=0.1,
             beta1=0.9,
             beta2=0.95,
             clip_norm=1.0,
         ),
-        training=TrainingConfig(steps=STEPS, batch_windows=BATCH, precision="fp32", control_every=2, seed=1),
+        training=TrainingConfig(
+            steps=STEPS,
+            batch_windows=BATCH,
+            precision="fp32",
+            control_every=2,
+            seed=1,
+            z_loss=0.0,
+            on_spike="skip",
+            milestone_every=None,
+        ),
     )
     references = measure_references.step(
         "references", corpora=corpora, tokens=folders, tokenizer=tokenizer, max_train_bytes=32_000_000

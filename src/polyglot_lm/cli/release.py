@@ -115,8 +115,8 @@ def models_command(
     out: Annotated[Path, typer.Option(help="The page.")] = Path("docs/models.md"),
 ) -> None:
     """Write the page of models: what the recipes make, and how far each of them is."""
-    from polyglot_lm.recipes import released_models
+    from polyglot_lm.recipes import steps_of_models
     from polyglot_lm.release.status import write_status_page
 
-    write_status_page(out, released_models(), root)
+    write_status_page(out, steps_of_models(), root)
     print(f"page       {out}")

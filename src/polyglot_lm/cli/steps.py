@@ -25,6 +25,7 @@ from polyglot_lm.pipeline import (
 
 if TYPE_CHECKING:
     from polyglot_lm.corpus.estimate import Pilot
+    from polyglot_lm.mixture.supply import SupplyPlan
 
 QUARANTINED = 3  # everything is done, but some input could not be read
 
@@ -142,6 +143,31 @@ def plan_command(
             planned.step.address,
         )
     Console().print(table)
+    if built.supply is not None:
+        show_supply(built.supply)
+
+
+def show_supply(plan: "SupplyPlan") -> None:
+    """Print each language's text, its epochs at budgets shared evenly, what is lacking, and every source with its licence."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from polyglot_lm.mixture.supply import BUDGETS
+    from polyglot_lm.mixture.units import shown
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    budgets = (f"at {shown(budget, 'tokens').removesuffix(' tokens')}" for budget in BUDGETS)
+    for head in ("epochs", "text", "content", "about", *budgets):
+        table.add_column(head, justify="left" if head == "epochs" else "right", no_wrap=True)
+    for row in plan.rows:
+        held = (shown(row.held[unit], unit) for unit in ("bytes", "english_bytes", "tokens"))
+        table.add_row(row.code, *held, *(f"{epochs:.2f}" for epochs in row.epochs))
+    console = Console()
+    console.print(table)
+    for (name, license_name, read), amounts in plan.by_source().items():
+        sizes = ", ".join(f"{code} {amount or 'size not stated'}" for code, amount in amounts.items())
+        print(f"\n{'reads' if read else 'there is also'} {name}, licence {license_name}\n  {sizes}")
+    print("\n" + "\n".join(plan.sentences()))
 
 
 def show_pilot(found: "Pilot", workers: int, price: float | None) -> None:

@@ -6,11 +6,13 @@ eight sources. Entries of a future that was rewound away are dropped when anothe
 """
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from polyglot_lm.mixture.policies import Shares
+from polyglot_lm.mixture.units import normalized
 from polyglot_lm.pipeline import UserError
 
 WINDOW = 1_000_000
@@ -20,18 +22,20 @@ Weights = tuple[int, ...]
 def weights_of(shares: Shares, held_by_a_token: Mapping[str, float]) -> Weights:
     """Count of how many windows in a million each source gets, by name, for its share in the shares' unit.
 
-    Largest remainders are rounded up, and a share above 0 gets one window at least.
+    Every source gets one at least; what rounding leaves goes to, or is taken from, those that it moved furthest.
     """
-    if wrong := {name: held for name, held in held_by_a_token.items() if not 0 < held < float("inf")}:
-        raise UserError(f"a token of {wrong} {shares.unit}; it must hold a finite amount above 0: were these shards counted?")
-    per_window = {name: share / held_by_a_token[name] for name, share in sorted(shares.values.items())}
-    total = sum(per_window.values())
-    exact = [WINDOW * amount / total for amount in per_window.values()]
-    weights = [max(1, int(value)) if value > 0 else 0 for value in exact]
-    while (missing := WINDOW - sum(weights)) != 0:
+    for name, held in held_by_a_token.items():
+        if not 0 < held < math.inf:
+            raise UserError(
+                f"a token of source {name!r} holds {held} {shares.unit}; it must be finite and above 0, so count its shards again"
+            )
+    per_window = normalized({name: share / held_by_a_token[name] for name, share in sorted(shares.values.items())})
+    exact = [WINDOW * share for share in per_window.values()]
+    weights = [max(1, int(value)) for value in exact]
+    while missing := WINDOW - sum(weights):
         step = 1 if missing > 0 else -1
-        furthest = max(range(len(exact)), key=lambda number: step * (exact[number] - weights[number]))
-        weights[furthest] += step
+        movable = (number for number, weight in enumerate(weights) if weight + step >= 1)
+        weights[max(movable, key=lambda number: step * (exact[number] - weights[number]))] += step
     return tuple(weights)
 
 

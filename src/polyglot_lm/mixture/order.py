@@ -18,23 +18,23 @@ import numpy.typing as npt
 from polyglot_lm.mixture.permutation import kernel, mix, permuted, width
 
 Int64s = npt.NDArray[np.int64]
-EPOCH, PLACE, OFFSET = 0, 1, 2  # of a cursor: which epoch, how many of its places are done, how many tokens of the document there
 
 
 @kernel
 def choose(credits: Int64s, weights: Int64s, turns: Int64s) -> None:
-    """Fill `turns` with the numbers of the sources that come next; move `credits` on. Ties fall to the first source."""
+    """Fill `turns` with the numbers of the sources that come next; move `credits` on. Ties fall to the first source.
+
+    Weights are above 0 and credits sum to 0, so after their growth one at least is due.
+    """
     window = weights.sum()
     for turn in range(len(turns)):
         chosen, earliest = -1, 0
         for source in range(len(weights)):
             credits[source] += weights[source]
-            if weights[source] == 0:
-                continue
-            deadline = -((credits[source] - window) // weights[source])  # windows until the credit is whole
-            due, chosen_due = credits[source] > 0, chosen >= 0 and credits[chosen] > 0
-            if chosen < 0 or (due and not chosen_due) or (due == chosen_due and deadline < earliest):
-                chosen, earliest = source, deadline
+            if credits[source] > 0:
+                deadline = (window - credits[source] - 1) // weights[source]  # windows until the credit is whole, less one
+                if chosen < 0 or deadline < earliest:
+                    chosen, earliest = source, deadline
         credits[chosen] -= window
         turns[turn] = chosen
 
@@ -51,8 +51,9 @@ def walk(
 ) -> int:
     """Move `cursor` over `num_tokens`; write a row (document, offset, length) a piece into `pieces`, if it has any; count them.
 
-    `ends` are the tokens up to the end of each document. A document stands at `most` places of an epoch, of which it takes the
-    first `occurrences[document]` copies and leaves the others empty; no `occurrences` means that each occurs once.
+    A cursor is the epoch, how many of its places are done, and how many tokens of the document at the next place. `ends` are the
+    tokens up to the end of each document. A document stands at `most` places of an epoch, of which it takes the first
+    `occurrences[document]` copies and leaves the others empty; no `occurrences` means that each occurs once.
     """
     documents, num_pieces = np.uint64(len(ends)), 0
     size = documents * np.uint64(most)
@@ -78,5 +79,5 @@ def walk(
             if np.uint64(place) == size:
                 epoch, place = epoch + 1, 0
                 epoch_key = mix(key + np.uint64(epoch))
-    cursor[EPOCH], cursor[PLACE], cursor[OFFSET] = epoch, place, offset
+    cursor[0], cursor[1], cursor[2] = epoch, place, offset
     return num_pieces

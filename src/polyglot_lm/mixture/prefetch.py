@@ -11,8 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
+from polyglot_lm.mixture.batch import Batch, Windows
 from polyglot_lm.mixture.policies import Shares
-from polyglot_lm.mixture.sampler import Batch, Sampler, Windows
+from polyglot_lm.mixture.sampler import Sampler
 from polyglot_lm.pipeline import UserError
 
 

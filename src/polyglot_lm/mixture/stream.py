@@ -4,13 +4,13 @@ Where it stands is a cursor of three numbers, so it can be left, copied and take
 the name of the source and its documents, and on nothing that happens to other sources.
 """
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from polyglot_lm.mixture.batch import Run
 from polyglot_lm.mixture.order import walk
 from polyglot_lm.pipeline import UserError
 from polyglot_lm.shards import TokenDataset
@@ -18,15 +18,6 @@ from polyglot_lm.shards import TokenDataset
 Occurrences = npt.NDArray[np.uint8]
 ONCE: Occurrences = np.empty(0, np.uint8)  # every document once an epoch
 NO_PIECES = np.empty((0, 3), np.int64)
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Windows of a stream in a row: tokens [n·context + 1], where documents begin, which document each window begins in."""
-
-    tokens: npt.NDArray[np.int64]
-    starts: npt.NDArray[np.bool_]
-    documents: npt.NDArray[np.int64]
 
 
 class Stream:
@@ -53,16 +44,12 @@ class Stream:
         found = self.walk(self.cursor, num_windows * context, pieces)
         found += self.walk(self.cursor.copy(), 1, pieces[found:])
         documents, offsets, lengths = pieces[:found].T
-        tokens = np.empty(len(pieces), np.int64)
-        read = [
-            self.dataset.document(*piece)
-            for piece in zip(documents.tolist(), offsets.tolist(), (offsets + lengths).tolist(), strict=True)
-        ]
-        np.concatenate(read, out=tokens, casting="unsafe")
         begins = np.cumsum(lengths) - lengths
-        starts = np.zeros(len(pieces), np.bool_)
-        starts[begins[offsets == 0]] = True
-        return Run(tokens, starts, documents[np.searchsorted(begins, np.arange(num_windows) * context, side="right") - 1])
+        return Run(
+            tokens=np.concatenate(self.dataset.pieces(documents, offsets.tolist(), (offsets + lengths).tolist())),
+            starts=begins[offsets == 0],
+            documents=documents[np.searchsorted(begins, np.arange(0, num_windows * context, context), side="right") - 1],
+        )
 
     def walk(self, cursor: npt.NDArray[np.int64], num_tokens: int, pieces: npt.NDArray[np.int64]) -> int:
         return walk(cursor, self.key, self.dataset.ends, self.occurrences, self.most, num_tokens, pieces)
@@ -70,7 +57,7 @@ class Stream:
     @cached_property
     def fingerprint(self) -> str:
         """Name what the order of this source depends on, besides the seed: its shards and how often their documents occur."""
-        digest = xxhash.xxh3_64(self.occurrences.tobytes())
+        digest = xxhash.xxh3_64(self.occurrences.data)
         for shard in self.dataset.description["shards"]:
             digest.update(shard["xxh3_128"].encode())
         return digest.hexdigest()

@@ -17,10 +17,10 @@ from polyglot_lm.pipeline import UserError
 
 Unit = Literal["english_bytes", "bytes", "tokens"]
 UNITS: tuple[Unit, ...] = ("english_bytes", "bytes", "tokens")
-UNIT_NAMES: Mapping[Unit, tuple[str, str]] = {  # after a thousand million, and after a plain number
-    "english_bytes": ("GB-eq.", "English-equivalent bytes"),
-    "bytes": ("GB", "bytes"),
-    "tokens": ("B tokens", "tokens"),
+UNIT_NAMES: Mapping[Unit, tuple[str, str, str]] = {  # after thousands of millions, millions, and a plain number
+    "english_bytes": ("GB-eq.", "MB-eq.", "English-equivalent bytes"),
+    "bytes": ("GB", "MB", "bytes"),
+    "tokens": ("B tokens", "M tokens", "tokens"),
 }
 Supply = Mapping[str, Mapping[Unit, float]]
 ENGLISH_BYTES_PER_TOKEN = 4.0  # before a tokenizer is there: parity-aware ones of 64k to 131k tokens hold 3.7 to 4.3
@@ -71,8 +71,8 @@ def normalized(amounts: Mapping[str, float]) -> dict[str, float]:
 
 def shown(amount: float, unit: Unit) -> str:
     """Say an amount with three digits."""
-    large, plain = UNIT_NAMES[unit]
-    return f"{three_digits(amount / 1e9)} {large}" if amount >= 1e8 else f"{three_digits(amount)} {plain}"
+    scale, place = (1e9, 0) if amount >= 1e8 else (1e6, 1) if amount >= 1e5 else (1.0, 2)
+    return f"{three_digits(amount / scale)} {UNIT_NAMES[unit][place]}"
 
 
 def three_digits(value: float) -> str:

@@ -42,7 +42,8 @@ def quickstart(
     seed: int = 1,
 ) -> Recipe:
     """`source_megabytes` bounds what is streamed of a hub data set, in each language; folders are read whole."""
-    from polyglot_lm.training.loop import TrainingConfig, train  # imports torch, which --help must not wait for
+    from polyglot_lm.training.config import TrainingConfig
+    from polyglot_lm.training.loop import train  # imports torch, which --help must not wait for
     from polyglot_lm.training.optim import OptimConfig
 
     chosen = select(languages)
@@ -70,15 +71,24 @@ def quickstart(
             optimizer=optimizer,
             learning_rate=learning_rate,
             matrix_learning_rate=matrix_learning_rate,
+            schedule="wsd",
             warmup_steps=min(50, steps // 10),
             decay_fraction=0.4,
+            final_rate=0.0,
             weight_decay=0.1,
             beta1=0.9,
             beta2=0.98,
             clip_norm=1.0,
         ),
         training=TrainingConfig(
-            steps=steps, batch_windows=batch_windows, precision="fp32", control_every=max(1, steps // 10), seed=seed
+            steps=steps,
+            batch_windows=batch_windows,
+            precision="fp32",
+            control_every=max(1, steps // 10),
+            seed=seed,
+            z_loss=0.0,
+            on_spike="skip",
+            milestone_every=None,
         ),
     )
     return measure_and_release(chosen, corpora, tokens, tokenizer, mixture, training)

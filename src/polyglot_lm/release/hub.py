@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from polyglot_lm.pipeline import RECORD, UserError, read_json
+from polyglot_lm.pipeline import RECORD, UserError, read_json, write_json
 from polyglot_lm.release.card import BALANCE_FILE, CARD_FILE
 from polyglot_lm.release.extras import required
 from polyglot_lm.release.metadata import metadata_complaints
 from polyglot_lm.release.proof import PROOF_FILE
 
 MAIN = "main"
+PUSHED_FILE = "pushed.json"  # beside what was pushed: where it went
 THEIRS = frozenset({".gitattributes"})  # written by the hub itself
 READ_BYTES = 1 << 20
 
@@ -73,10 +74,10 @@ def plan_push(api: Any, folder: Path, repository: str, branch: str = MAIN) -> Pl
 
 
 def files_of(folder: Path) -> Iterator[Path]:
-    """Yield what is pushed: all but hidden files and the step's record."""
+    """Yield what is pushed: all but hidden files and what records a step or a push."""
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.is_file() and not hidden and path.name != RECORD:
+        if path.is_file() and not hidden and path.name not in (RECORD, PUSHED_FILE):
             yield path
 
 
@@ -166,6 +167,8 @@ def push(api: Any, plans: Sequence[Plan], *, private: bool) -> list[str]:
         except Exception as error:
             raise said_by_hub(error, plan.repository) from error
         addresses.append(f"{api.endpoint}/{plan.repository}/tree/{plan.branch}")
+    address = f"{api.endpoint}/{plans[0].repository}"
+    write_json(plans[0].folder / PUSHED_FILE, {"address": address, "branches": [plan.branch for plan in plans]})
     return addresses
 
 

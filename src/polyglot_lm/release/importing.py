@@ -8,6 +8,7 @@ tokenizer settings that GPT-NeoX cannot take are set right. The numbers stay as 
 """
 
 from pathlib import Path
+from typing import Any
 
 from polyglot_lm.pipeline import Counters, UserError, stage
 from polyglot_lm.release import hugging_face
@@ -35,13 +36,14 @@ def import_model(out: Path, *, source: str, revision: str, precision: str | None
     return {"parameters": weights.config.num_parameters, "vocab_size": tokenizer.vocab_size, "precision": chosen}
 
 
-def download(name: str, revision: str) -> Path:
+def download(name: str, revision: str, api: Any = None, cache: Path | None = None) -> Path:
     """Fetch a checkpoint into the hub's cache, weights once: safetensors where there are any."""
-    hub = required("huggingface_hub")
+    api = api or required("huggingface_hub").HfApi()
     try:
-        names = hub.HfApi().list_repo_files(name, revision=revision)
+        names = api.list_repo_files(name, revision=revision)
         weights = "*.safetensors" if any(file.endswith(".safetensors") for file in names) else "pytorch_model*.bin"
-        return Path(hub.snapshot_download(name, revision=revision, allow_patterns=[*METADATA, weights]))
+        patterns = [*METADATA, weights]
+        return Path(api.snapshot_download(name, revision=revision, allow_patterns=patterns, cache_dir=cache))
     except (OSError, ValueError) as error:  # the hub's errors are all one of these
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{name!r} at {revision!r} is neither a folder nor a model that the hub gives out: {reason}") from error

@@ -201,6 +201,7 @@ class TokenDataset:
         require_open_files(len(shards))
         self.shards = [Shard(folder / shard["file"], shard, dtype) for shard in shards]
         self.shard_ends = np.cumsum([shard["tokens"] for shard in shards], dtype=np.int64)
+        self.shard_begins = np.concatenate([[0], self.shard_ends])
         self.index = self.read_index()
         self.ends: npt.NDArray[np.int64] = self.index["end"]
 
@@ -226,13 +227,22 @@ class TokenDataset:
         """Return the tokens [start, stop) of document `number`, its end token being the last; check it all if `start` is 0."""
         if not 0 <= number < len(self):
             raise IndexError(f"document is {number}; {self.folder} has {len(self)}, numbered from 0")
-        begin, end = int(self.ends[number - 1]) if number else 0, int(self.ends[number])
-        shard = int(np.searchsorted(self.shard_ends, begin, side="right"))
-        before = int(self.shard_ends[shard - 1]) if shard else 0
-        tokens: Tokens = self.shards[shard].tokens[begin - before : end - before]
-        if start == 0 and xxhash.xxh3_64_intdigest(tokens.data) != self.index["xxh3"][number]:
-            raise CorruptFileError(self.shards[shard].path, f"document {number} is not what its checksum says")
-        return tokens[start:stop]
+        return self.pieces(np.array([number]), [start], [stop])[0]
+
+    def pieces(self, numbers: npt.NDArray[np.int64], starts: Sequence[int], stops: Sequence[int | None]) -> list[Tokens]:
+        """Return the tokens [start, stop) of each of these documents, as `document` does."""
+        rows = self.index[numbers]
+        begins = np.where(numbers > 0, self.ends[numbers - 1], 0)
+        shards = np.searchsorted(self.shard_ends, begins, side="right")
+        before = self.shard_begins[shards]
+        where = ((begins - before).tolist(), (rows["end"] - before).tolist(), rows["xxh3"].tolist())
+        found = []
+        for shard, begin, end, checksum, start, stop in zip(shards.tolist(), *where, starts, stops, strict=True):
+            tokens: Tokens = self.shards[shard].tokens[begin:end]
+            if start == 0 and xxhash.xxh3_64_intdigest(tokens.data) != checksum:
+                raise CorruptFileError(self.shards[shard].path, f"the document at its token {begin} is not what its checksum says")
+            found.append(tokens[start:stop])
+        return found
 
     def verify(self) -> None:
         """Check every block of the shards, their tables and the index; raises CorruptFileError at the first that differs."""
@@ -242,11 +252,6 @@ class TokenDataset:
             if not np.array_equal(rows, self.index[done : done + len(rows)]):
                 raise CorruptFileError(self.folder / INDEX, f"it differs from the table of {shard.path.name}")
             done += len(rows)
-
-    def column(self, name: str) -> npt.NDArray[Any]:
-        """Return one column of the shards' tables, a value a document."""
-        columns = [read_table(shard.path, (name,))[name] for shard in self.shards]
-        return np.concatenate(columns) if columns else np.empty(0)
 
 
 def mapped(path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
