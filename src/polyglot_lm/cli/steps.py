@@ -47,6 +47,7 @@ def run(
     tensor: Annotated[int, typer.Option(help="Training processes that split every matrix.")] = 1,
     micro_batch: Annotated[int | None, typer.Option(help="Windows that a process computes at once.")] = None,
     recompute: Annotated[str, typer.Option(help="none, selective or full: less memory, more time.")] = "none",
+    *,
     deterministic: Annotated[bool, typer.Option(help="On a GPU: the same bits again, slower.")] = False,
     checkpoint_seconds: Annotated[float, typer.Option(help="How often training saves its state.")] = 20.0,
     keep_checkpoints: Annotated[int, typer.Option(help="How many of these stay, beside milestones.")] = 2,
