@@ -75,7 +75,9 @@ def steps() -> tuple[Step, Step]:
     references = measure_references.step(
         "references", corpora=corpora, tokens=folders, tokenizer=tokenizer, max_train_bytes=32_000_000
     )
-    heldout = evaluate_heldout.step("heldout", model=training, tokenizer=tokenizer, corpora=corpora, byte_premiums=PREMIUMS)
+    heldout = evaluate_heldout.step(
+        "heldout", model=training, tokenizer=tokenizer, corpora=corpora, byte_premiums=PREMIUMS, window_english_bytes=64
+    )
     report = balance_report.step(
         "report",
         names=NAMES,
