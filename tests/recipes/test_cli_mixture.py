@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from polyglot_lm.cli import app
-from polyglot_lm.pipeline import UserError
+from polyglot_lm.pipeline import UserError, in_order
+from polyglot_lm.recipes import RECIPES, build
 from polyglot_lm.shards import METRICS_FILE
 
 
@@ -52,17 +53,15 @@ def test_the_decisions_of_a_training_are_drawn(tmp_path: Path) -> None:
         "progress": 0.2, "method": "gradient", "target": None, "clamped": [], "alarm": [], "curves": {},
         "competence": {"ko": 1.0, "en": 0.9}, "wanted": {"ko": 0.6, "en": 0.4}, "shares": {"ko": 0.55, "en": 0.45},
     }  # fmt: skip
-    lines = [
-        {"step": 1, "loss": 2.0},
-        {"step": 2, "controller": decision},
-        {"step": 3, "controller": {**decision, "progress": 0.3}},
-    ]
-    (tmp_path / METRICS_FILE).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    page = tmp_path / "controller.html"
-    assert "2 decisions; the last gives ko 55.0%, en 45.0%" in run("mixture", "controller", str(tmp_path), "--out", str(page))
-    assert "Relative competence" in page.read_text()
-    with pytest.raises(UserError, match="has no decision of a controller"):
-        run("mixture", "controller", str(tmp_path / "nowhere"))
+    lines = [{"step": 1, "loss": 2.0}, {"step": 2, "decision": decision}, {"step": 3, "decision": {**decision, "progress": 0.3}}]
+    words = ("mixture", "controller", "quickstart", "--root", str(tmp_path), "--out", str(tmp_path / "page.html"))
+    with pytest.raises(UserError, match=r"no training of 'quickstart' under .* had a controller; give it references and run it"):
+        run(*words)
+    training = next(step for step in in_order(build("quickstart", [], RECIPES).targets) if step.name == "training")
+    (tmp_path / training.address).mkdir()
+    (tmp_path / training.address / METRICS_FILE).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert "2 decisions; the last gives ko 55.0%, en 45.0%" in run(*words)
+    assert "Relative competence" in (tmp_path / "page.html").read_text()
 
 
 def test_sets_of_languages_are_ranked_and_exclusions_explained(tmp_path: Path) -> None:

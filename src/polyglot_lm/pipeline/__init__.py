@@ -26,6 +26,7 @@ __all__ = [
     "Outcome",
     "PlannedStep",
     "Progress",
+    "Recompute",
     "Runner",
     "Runtime",
     "Stage",

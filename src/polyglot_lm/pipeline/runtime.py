@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
 from polyglot_lm.pipeline.errors import UserError
 from polyglot_lm.pipeline.files import read_json
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 CORES = os.cpu_count() or 1
 OF_A_RANK = ("device", "layout", "checkpoint_seconds", "keep_checkpoints", "stall_seconds", "deterministic", "trackers")
 ATTEMPTS = 3
+Recompute = Literal["none", "selective", "full"]
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -166,7 +167,7 @@ class Layout:
     shards: int | None = None
     tensor: int = 1
     micro_batch_windows: int | None = None
-    recompute: Literal["none", "selective", "full"] = "none"
+    recompute: Recompute = "none"
     compile: bool | None = None
 
     def __post_init__(self) -> None:
@@ -174,7 +175,7 @@ class Layout:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name} is {value}; it must be at least 1")
-        if self.recompute not in ("none", "selective", "full"):
+        if self.recompute not in get_args(Recompute):
             raise UserError(f"recompute is {self.recompute!r}; it must be none, selective or full")
 
 
