@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from polyglot_lm.mixture.batch import Batch
 from polyglot_lm.mixture.plan import MIXTURE_FILE
 from polyglot_lm.mixture.policies import Policy, Shares
-from polyglot_lm.mixture.sampler import Batch, Sampler
+from polyglot_lm.mixture.sampler import Sampler
 from polyglot_lm.mixture.schedule import Schedule, overall, stages_of
 from polyglot_lm.mixture.units import UNITS, Supply, Unit
 from polyglot_lm.pipeline import read_json

@@ -6,9 +6,10 @@ from polyglot_lm.recipes.recipe import Recipe, build
 RECIPES = {
     "quickstart": "polyglot_lm.recipes.quickstart:quickstart",
     "corpus": "polyglot_lm.recipes.corpus:corpus",
-    "references": "polyglot_lm.recipes.references:references",
+    "continued": "polyglot_lm.recipes.continued:continued",
     "east_asian": "polyglot_lm.recipes.east_asian:east_asian",
     "polyglot_ko": "polyglot_lm.recipes.polyglot_ko:polyglot_ko",
+    "references": "polyglot_lm.recipes.references:references",
 }
 
 MODELS = (  # of which `polyglot models` tells: a recipe and its settings

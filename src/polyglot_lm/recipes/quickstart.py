@@ -5,6 +5,7 @@ have the same content; `source` takes a folder of yours or a hub data set instea
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 from polyglot_lm.corpus.chromium import CATALOGUE
@@ -12,6 +13,8 @@ from polyglot_lm.corpus.split import Split
 from polyglot_lm.languages import Language, select
 from polyglot_lm.masking import KINDS
 from polyglot_lm.mixture import Uniform, plan_mixture
+from polyglot_lm.mixture.controller import Equaliser
+from polyglot_lm.mixture.steering import read_references
 from polyglot_lm.model.config import neox
 from polyglot_lm.pipeline import Step
 from polyglot_lm.recipes.corpus import corpora_of, documents_of, mild, source_name
@@ -19,6 +22,7 @@ from polyglot_lm.recipes.recipe import Recipe
 from polyglot_lm.tokenizer import check_vocab_size, encode_corpus, train_tokenizer
 
 WINDOW_ENGLISH_BYTES = 512  # of held-out text; about what 256 tokens hold
+DECAY = 0.4  # of the steps
 SPLIT = Split(key="quickstart", control=0.02, select=0.02, test=0.08, min_bytes=0, max_share=0.08, max_domain_share=0.01)
 
 
@@ -39,9 +43,12 @@ def quickstart(
     optimizer: Literal["adamw", "muon"] = "muon",
     learning_rate: float = 0.008,
     matrix_learning_rate: float = 0.01,
+    references: str = "",
     seed: int = 1,
 ) -> Recipe:
-    """`source_megabytes` bounds what is streamed of a hub data set, in each language; folders are read whole."""
+    """`source_megabytes` bounds what is streamed of a hub data set, in each language; folders are read whole.
+    `references` is a file of bits per byte of monolingual models, by which the controller steers the mixture.
+    """
     from polyglot_lm.training.config import TrainingConfig
     from polyglot_lm.training.loop import train  # imports torch, which --help must not wait for
     from polyglot_lm.training.optim import OptimConfig
@@ -58,6 +65,7 @@ def quickstart(
     tokens = encode_all(chosen, corpora, tokenizer, source_name(source))
     mixture = plan_mixture.step("mixture", tokens=tokens, policy=Uniform(unit="english_bytes"), seed=seed)
     rotary_dims = width // max(1, heads) // 2
+    steered = {"controller": Equaliser(references=read_references(Path(references)), ends=1 - DECAY)} if references else {}
     training = train.step(
         "training",
         mixture=mixture,
@@ -73,7 +81,7 @@ def quickstart(
             matrix_learning_rate=matrix_learning_rate,
             schedule="wsd",
             warmup_steps=min(50, steps // 10),
-            decay_fraction=0.4,
+            decay_fraction=DECAY,
             final_rate=0.0,
             weight_decay=0.1,
             beta1=0.9,
@@ -90,8 +98,9 @@ def quickstart(
             on_spike="skip",
             milestone_every=None,
         ),
+        **steered,  # so that who asks for none keeps the training of before
     )
-    return measure_and_release(chosen, corpora, tokens, tokenizer, mixture, training)
+    return measure_and_release("Polyglot quickstart", chosen, corpora, tokens, tokenizer, mixture, training)
 
 
 def encode_all(chosen: tuple[Language, ...], corpora: Mapping[str, Step], tokenizer: Step, source: str) -> dict[str, Step]:
@@ -109,6 +118,7 @@ def encode_all(chosen: tuple[Language, ...], corpora: Mapping[str, Step], tokeni
 
 
 def measure_and_release(
+    title: str,
     chosen: tuple[Language, ...],
     corpora: Mapping[str, Step],
     tokens: Mapping[str, Step],
@@ -148,7 +158,7 @@ def measure_and_release(
     )
     export = export_hf.step(
         "model",
-        title="Polyglot quickstart",
+        title=title,
         names=names,
         training=training,
         tokenizer=tokenizer,

@@ -21,6 +21,7 @@ from polyglot_lm.mixture.controller import Equaliser
 from polyglot_lm.model.config import ModelConfig
 from polyglot_lm.model.hf import MODEL_FOLDER, save_hf
 from polyglot_lm.pipeline import Counters, Layout, Runtime, Task, UserError, stage
+from polyglot_lm.training.attention import attention_backend
 from polyglot_lm.training.checkpoint import checkpoints, number, remove
 from polyglot_lm.training.config import Plan, TrainingConfig
 from polyglot_lm.training.control import Control
@@ -82,8 +83,10 @@ def train(
         Watchdog(world.rank, runtime.stall_seconds) as watchdog,
         noticed() as asked,
     ):
-        check_batch(training, runtime.layout, world)
+        check_layout(plan, runtime.layout, world)
         control = Control.read(corpora, tokenizer, expected=read_tokenizers(mixture))
+        if world.first:
+            runtime.progress.say(f"attention: {attention_backend(model, world.device)}")
         run = Run.begin(out, plan, world, runtime)
         about = {"model": asdict(model), "optim": asdict(optim), "training": asdict(training), "processes": world.size}
         with opened_logs(out, until_step=run.step, about=about, runtime=runtime, writes=world.first) as logs:
@@ -104,8 +107,13 @@ def train(
             }
 
 
-def check_batch(config: TrainingConfig, layout: Layout, world: World) -> None:
-    """Raise UserError for a batch that ranks or micro-batches do not divide evenly."""
+def check_layout(plan: Plan, layout: Layout, world: World) -> None:
+    """Raise UserError for heads or a batch that ranks or micro-batches do not divide evenly."""
+    config, model = plan.config, plan.model
+    if model.num_heads % world.tensor or model.mlp_width % world.tensor:
+        raise UserError(
+            f"tensor is {world.tensor}; it must divide the {model.num_heads} heads and the MLP's {model.mlp_width} columns"
+        )
     if config.batch_windows % world.readers:
         raise UserError(f"batch_windows is {config.batch_windows}; {world.readers} processes must divide it evenly")
     part = config.batch_windows // world.readers
@@ -139,7 +147,7 @@ class Loop:
                     self.look()
                 late = run.world.first and time.monotonic() - saved > checkpoint_seconds
                 wished, stop = run.world.highest(late, self.asked.received or 0)
-                if last or wished or stop or run.keep.milestone(run.step):
+                if last or stop or run.keep.milestone(run.step) or (wished and not self.astray()):
                     self.save()
                     saved = time.monotonic()
                 if stop and not last:
@@ -163,6 +171,11 @@ class Loop:
         for entry in self.ledger.settle():
             if entry.reason:
                 self.logs.write(step=entry.step, skipped=REASONS[entry.reason], loss=entry.loss, gradient_norm=entry.norm)
+
+    def astray(self) -> bool:
+        """Say whether the last step was left out: then nothing new is worth a checkpoint that an older one makes way for."""
+        self.settle()
+        return bool(self.ledger.row)
 
     def log(self) -> bool:
         """Write how the last step went, and how fast; return False when the training went back instead."""
