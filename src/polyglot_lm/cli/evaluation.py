@@ -49,8 +49,7 @@ def evaluate(
     codes = [language.code for language in select(comma_separated(languages) or tuple(table()))]
     torch.set_num_threads(threads)
     loaded = load_model(model, device=device)
-    folder = out or DEFAULT_OUT / Path(model.rstrip("/")).name
-    runtime = Runtime(threads=threads, device=device, progress=terminal())
+    folder, runtime = out or DEFAULT_OUT / Path(model).name, Runtime(threads=threads, device=device, progress=terminal())
     described = describe_model(folder, loaded)
     own = described.get("folders", {}).get("corpora", {}) if corpora is None else {}
     found = {code: Path(described["root"]) / place for code, place in own.items() if code in codes}

@@ -108,17 +108,33 @@ def training_facts(about: Mapping[str, Any]) -> dict[str, Any] | None:
         "steps": counters["steps"],
         "tokens": counters["tokens"],
         "unit": mixture["unit"],
-        "planned": summed(mixture["shares"], of_language),
+        "planned": summed(mixture["shares_in"][mixture["unit"]], of_language),
         "realised": {code: amount / sum(amounts.values()) for code, amount in summed(amounts, of_language).items()},
         "epochs": {
             code: max(read_epochs[name] for name, own in of_language.items() if own == code) for code in of_language.values()
         },
         "english_bytes": summed(content, of_language),
         "control": [[line["step"], line["control_bits_per_byte"]] for line in metrics if line.get("control_bits_per_byte")],
-        "shares": [[line["step"], summed(line["shares"], of_language)] for line in metrics if "shares" in line],
+        "shares": shares_over_time(metrics, mixture, counters["steps"]),
         "commit": record["measurements"].get("commit"),
         "data": record["address"],
     }
+
+
+def shares_over_time(
+    metrics: Sequence[Mapping[str, Any]], mixture: Mapping[str, Any], steps: int
+) -> list[tuple[float, dict[str, float]]]:
+    """Return (step, shares by language) at every change: a controller's as they were logged, else the ends of planned stages."""
+    of_language = mixture["languages"]
+    stages = mixture.get("stages") or []
+    starts = [0.0, *(stage["until"] * steps for stage in stages[:-1])]
+    planned = [
+        (step, summed(stage["shares"], of_language))
+        for start, stage in zip(starts, stages, strict=False)
+        for step in (start, stage["until"] * steps)
+    ]
+    logged = [(float(line["step"]), summed(line["shares"], of_language)) for line in metrics if "shares" in line]
+    return planned[:1] + logged if logged else planned if len(stages) > 1 else []
 
 
 def summed(values: Mapping[str, float], of_language: Mapping[str, str]) -> dict[str, float]:

@@ -15,7 +15,8 @@ from polyglot_lm.pages import NOTHING, figure, figures, html_page, line_chart, t
 STYLE = """
 .pass { color: #00846b; font-weight: 650; } section { break-inside: avoid-page; }
 .wide svg { min-width: 560px; } .wide { overflow-x: auto; }
-@media print { body { max-width: none; margin: 0; } .wide { overflow: visible; } h2 { break-after: avoid; } }
+@media print { body { max-width: none; margin: 0; } .wide, .scroll { overflow: visible; } h2 { break-after: avoid; }
+  table { font-size: .62rem; } th, td { padding: .2rem .25rem; } }
 @media (max-width: 600px) { body { margin-top: 1.2rem; padding: 0 .9rem; } table { font-size: .8rem; } }
 """
 Report = Mapping[str, Any]
@@ -125,7 +126,7 @@ def language_table(model: Mapping[str, Any], codes: Sequence[str]) -> str:
         "bits/B",
         "bits/eb",
         "r",
-        "r, equal compute",
+        "r, = compute",
         "EMD/D",
         "parity",
         "2nd half",
@@ -138,11 +139,13 @@ def language_table(model: Mapping[str, Any], codes: Sequence[str]) -> str:
     windows = f"{model['heldout']['window_english_bytes']} English-equivalent bytes" if model["heldout"] else "a sentence"
     cut = sum(found.get("windows_cut", 0) for found in heldout.values())
     note = (
-        "n: held-out documents. share: of the reading, planned / read. eb: English-equivalent bytes; M eb: millions of them read. "
+        "n: held-out documents. share: of the reading, planned / read where they differ. eb: English-equivalent bytes; M eb: "
+        "millions of them read. "
         "tokens: for the same content, over the mean of the languages. "
         f"bits/B [95 %]: in windows of {windows}{f', {cut} of them cut by the context' if cut else ''}; "
         "bits a byte of different languages do not compare. "
-        "EMD/D: monolingual text that gives the same bits, over what was read. parity: English bits over the language's, for "
+        "r, = compute: against a reference of equal compute. EMD/D: monolingual text that gives the same bits, over what was "
+        "read. parity: English bits over the language's, for "
         "parallel "
         "sentences, whole and second half given the first; it measures form as well as meaning, so it is a diagnosis, not a goal."
     )
@@ -155,12 +158,12 @@ def language_line(
     training, costs, text, halves = model["training"] or {}, model["token_costs"] or {}, heldout or {}, parallel or {}
     competent = (model["competence"] or {}).get("languages", {}).get(code, {})
     equivalent, content = competent.get("equivalent_data"), competent.get("content")
-    shares = [training.get(kind, {}).get(code) for kind in ("planned", "realised")]
+    shares = dict.fromkeys(f"{training[kind][code]:.1%}" for kind in ("planned", "realised") if code in training.get(kind, {}))
     read = training.get("english_bytes", {}).get(code)
     return [
         name_of(code),
         shown(text.get("documents"), "{:,}"),
-        NOTHING if None in shares else " / ".join(f"{share:.1%}" for share in shares if share is not None),
+        " / ".join(shares) or NOTHING,
         shown(training.get("epochs", {}).get(code), "{:.2f}"),
         shown(read and read / 1e6, "{:.2f}"),
         shown(costs.get("premium", {}).get(code), "{:.2f}"),

@@ -144,14 +144,19 @@ class Window:
 def content_windows(lengths: Lengths, window_bytes: float, context: int) -> Iterator[Window]:
     """Cover all tokens once; no window holds more than `window_bytes` or `context` tokens, but for one token longer than that."""
     before = np.concatenate([[0], np.cumsum(lengths)])
+
+    def first_within(stop: int, scored: int) -> int:
+        return min(int(np.searchsorted(before, before[stop] - window_bytes)), scored)
+
     scored = 0
     while scored < len(lengths):
         room = window_bytes if scored == 0 else window_bytes / 2
-        wished = max(int(np.searchsorted(before, before[scored] + room, side="right")) - 1, scored + 1)
-        stop = min(wished, scored + context)
-        start = min(int(np.searchsorted(before, before[stop] - window_bytes)), scored)
-        cut = stop < wished or stop - start > context
-        yield Window(start=max(start, stop - context), first=scored, stop=stop, cut=cut)
+        stop = max(int(np.searchsorted(before, before[scored] + room, side="right")) - 1, scored + 1)
+        start = first_within(stop, scored)
+        if cut := stop - start > context:
+            stop = min(stop, scored + (context if scored == 0 else max(1, context // 2)))
+            start = max(first_within(stop, scored), stop - context)
+        yield Window(start=start, first=scored, stop=stop, cut=cut)
         scored = stop
 
 

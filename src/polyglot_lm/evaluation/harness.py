@@ -18,8 +18,9 @@ from typing import Any
 import lm_eval
 import lm_eval.tasks
 import torch
-from lm_eval import simple_evaluate
 from lm_eval.api.model import TemplateLM
+from lm_eval.defaults import DEFAULT_OTHER_SEED
+from lm_eval.evaluator import evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from torch import Tensor
@@ -31,7 +32,7 @@ from polyglot_lm.pipeline import Task
 
 PROMPTS = Path(lm_eval.tasks.__file__).parent  # the harness keeps its own here
 VERSION = f"lm_eval {lm_eval.__version__}"
-BATCH_TOKENS = {"cpu": 4096, "cuda": 65_536}
+BATCH_TOKENS = {"cpu": 1024, "cuda": 65_536}
 BATCH_LOGITS = 2**28  # values a batch may hold: 1 GiB in fp32
 GENERATE_BATCH = 16
 TOKENIZE_BATCH = 2048
@@ -156,11 +157,14 @@ def score(logits_TV: Tensor, continuation: Sequence[int]) -> Answer:
 
 def evaluate_task(model: Any, name: str, folder: Path, *, shots: int, limit: int | None) -> dict[str, Any]:
     """Run one task whose YAML lies in `folder`; return the harness's metrics, sample by sample and in all."""
-    manager = TaskManager(include_path=str(folder), include_defaults=False)
-    found = simple_evaluate(
-        model=model, tasks=[name], num_fewshot=shots, limit=limit, bootstrap_iters=0, task_manager=manager, log_samples=True
-    )
-    return {"metrics": found["results"][name], "samples": found["samples"][name], "version": found["versions"].get(name)}
+    loaded = TaskManager(include_path=str(folder), include_defaults=False).load([name])
+    task = loaded["tasks"][name]
+    task.set_config(key="num_fewshot", value=shots)
+    task.set_fewshot_seed(
+        seed=DEFAULT_OTHER_SEED
+    )  # as `lm_eval` draws examples; its simple_evaluate also spends 2 s on git and pip
+    found = evaluate(lm=model, task_dict=loaded, limit=limit, bootstrap_iters=0, log_samples=True)
+    return {"metrics": found["results"][name], "samples": found["samples"][name]}
 
 
 def gathered(samples: Sequence[dict[str, Any]]) -> dict[int, dict[str, Any]]:

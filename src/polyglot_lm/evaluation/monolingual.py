@@ -42,6 +42,7 @@ def gather_references(
         {"lang": code, "content": content, "id": row["id"], "bits": row["bits"], "num_bytes": row["num_bytes"]}
         for (code, content), found in chosen.items()
         for row in pq.read_table(heldouts[found["key"]] / DOCUMENTS_FILE).to_pylist()
+        if row["lang"] == code
     ]
     with atomic_path(out / DOCUMENTS_FILE) as temporary:
         pq.write_table(pa.Table.from_pylist(rows), temporary)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from polyglot_lm.pages.charts import BOTTOM, HEIGHT, LEFT, TOP, WIDTH, Axis, colours, grid, label, svg, x_ticks
 
-ROW, NAME_WIDTH, VALUE_WIDTH = 17, 120, 120
+ROW, NAME_WIDTH, VALUE_WIDTH = 17, 120, 150
 CELL_HEIGHT = 24
 Interval = tuple[float, float, float]  # value, low, high
 

@@ -6,7 +6,7 @@ none is there, no average is given, because a mean over different tasks compares
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,19 +17,27 @@ CONFIDENCE = 0.95
 Floats = npt.NDArray[np.float64]
 
 
-def macro_f1(gold: npt.NDArray[Any], guessed: npt.NDArray[Any]) -> float:
-    """Return the mean over labels (of either) of F1, 0 for a label never hit; scikit-learn's `f1_score(average="macro")`."""
+def macro_f1(gold: npt.NDArray[Any], guessed: npt.NDArray[Any], counts: Floats) -> Floats:
+    """Return the mean over labels (of either) of F1, 0 for a label never hit, [R]; as scikit-learn's `f1_score(average="macro")`.
+
+    `gold` and `guessed` [pairs] are the pairs that occur; `counts` [R, pairs] how often each does, in each replicate.
+    """
     labels = np.union1d(gold, guessed)
-    found = [(np.sum((gold == x) & (guessed == x)), np.sum(gold == x) + np.sum(guessed == x)) for x in labels]
-    return float(np.mean([2 * both / either for both, either in found]))
+    hit = np.stack([counts @ ((gold == x) & (guessed == x)) for x in labels], axis=1)
+    either = np.stack([counts @ ((gold == x).astype(float) + (guessed == x)) for x in labels], axis=1)
+    scores = np.divide(2 * hit, either, out=np.zeros_like(hit), where=either > 0)
+    return np.asarray(scores.sum(axis=1) / np.maximum(1, (either > 0).sum(axis=1)))
 
 
-def interval(statistic: Callable[[npt.NDArray[np.int64]], float], num_items: int, seed: int = 0) -> tuple[float, float]:
-    """Return the bounds of a statistic of drawn items; `statistic` gets the places of the items drawn."""
-    drawn = np.random.default_rng(seed).integers(0, num_items, size=(REPLICATES, num_items))
-    values = [statistic(row) for row in drawn]
+def drawn(counts: npt.NDArray[np.int64], seed: int = 0) -> Floats:
+    """Draw all items again with replacement; of items that are alike only how many there are matters."""
+    even = counts / counts.sum()
+    return np.random.default_rng(seed).multinomial(counts.sum(), even, size=REPLICATES).astype(np.float64)
+
+
+def with_interval(value: float, values: Floats) -> dict[str, float]:
     low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)
+    return {"value": value, "low": float(low), "high": float(high)}
 
 
 def score_items(items: Sequence[Mapping[str, Any]], metric: str, chance: float) -> dict[str, Any]:
@@ -39,9 +47,7 @@ def score_items(items: Sequence[Mapping[str, Any]], metric: str, chance: float) 
         if name in items[0]:
             metrics[name] = mean_with_interval(np.array([float(item[name]) for item in items]))
     if "f1" in items[0]:
-        gold, guessed = (np.array([item["f1"][place] for item in items]) for place in (0, 1))
-        low, high = interval(lambda rows: macro_f1(gold[rows], guessed[rows]), len(items))
-        metrics["f1"] = {"value": macro_f1(gold, guessed), "low": low, "high": high}
+        metrics["f1"] = f1_with_interval(np.array([item["f1"] for item in items]))
     counted = metrics.get("exact_match") or metrics["acc_norm" if metric == "acc_norm" else "acc"]
     commonest = commonest_share([item["gold"] for item in items])
     return {
@@ -55,8 +61,15 @@ def score_items(items: Sequence[Mapping[str, Any]], metric: str, chance: float) 
 
 
 def mean_with_interval(values: Floats) -> dict[str, float]:
-    low, high = interval(lambda rows: float(values[rows].mean()), len(values))
-    return {"value": float(values.mean()), "low": low, "high": high}
+    kinds, counts = np.unique(values, return_counts=True)
+    return with_interval(float(values.mean()), drawn(counts) @ kinds / len(values))
+
+
+def f1_with_interval(pairs: npt.NDArray[Any]) -> dict[str, float]:
+    """`pairs`: right and guessed answer of every item, [items, 2]."""
+    kinds, counts = np.unique(pairs, axis=0, return_counts=True)
+    value = float(macro_f1(kinds[:, 0], kinds[:, 1], counts[None].astype(np.float64))[0])
+    return with_interval(value, macro_f1(kinds[:, 0], kinds[:, 1], drawn(counts)))
 
 
 def commonest_share(gold: Sequence[Any]) -> float | None:

@@ -21,8 +21,8 @@ from polyglot_lm.recipes.corpus import corpora_of, documents_of, mild, source_na
 from polyglot_lm.recipes.recipe import Recipe
 from polyglot_lm.tokenizer import check_vocab_size, encode_corpus, train_tokenizer
 
-WINDOW_ENGLISH_BYTES = 512  # of held-out text; about what 256 tokens hold
 DECAY = 0.4  # of the steps
+WINDOW_ENGLISH_BYTES = 512  # of held-out text; about what 256 tokens hold
 SPLIT = Split(key="quickstart", control=0.02, select=0.02, test=0.08, min_bytes=0, max_share=0.08, max_domain_share=0.01)
 
 
