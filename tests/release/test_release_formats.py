@@ -68,7 +68,7 @@ def test_a_file_of_fewer_bits_is_smaller(folders: Mapping[str, Path], tmp_path: 
 def test_a_sequential_model_with_a_tied_head_keeps_its_logits(folders: Mapping[str, Path], tmp_path: Path, form: str) -> None:
     shape = neox(vocab_size=384, context=32, num_layers=2, width=32, num_heads=4, rotary_dims=2)
     fields = {name: getattr(shape, name) for name in shape.__slots__}
-    network = GPTNeoX(type(shape)(**fields | {"parallel_residual": False, "tied_head": True, "rotary_base": 500.0}))
+    network = GPTNeoX(type(shape)(**fields | {"parallel_residual": False, "tied_head": True, "rotary_base": 500.0, "gelu": "tanh"}))
     initialize(network, torch.Generator().manual_seed(3))
     save_hf(network, tmp_path / "odd", end_id=2)
     sentence = dict.fromkeys(("ko", "en"), "오늘은 the weather อากาศดี")

@@ -71,7 +71,7 @@ def test_a_tokenizer_never_gives_what_the_model_cannot_take(saved: tuple[Path, A
     ("change", "says"),
     [
         ({"model_type": "llama"}, "only gpt_neox models"),
-        ({"hidden_act": "gelu_new"}, "only 'gelu'"),
+        ({"hidden_act": "relu"}, "hidden_act is 'relu'"),
         ({"attention_bias": False}, "attention_bias"),
     ],
 )

@@ -58,7 +58,7 @@ def specification(config: ModelConfig) -> Any:
         config.num_layers,
         config.num_heads,
         pre_norm=True,
-        activation=common_spec.Activation.GELU,
+        activation=common_spec.Activation.GELUTanh if config.gelu == "tanh" else common_spec.Activation.GELU,
         rotary_dim=config.rotary_dims,
         rotary_interleave=False,
         rotary_base=config.rotary_base,
