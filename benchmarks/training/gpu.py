@@ -262,6 +262,41 @@ def quantise_errors() -> dict[str, Any]:
     return {"turn": kernels.TURN, "found": found}
 
 
+def strided_attention() -> dict[str, Any]:
+    """Time attention on views of the interleaved product, and on copies; keep what is faster."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    from polyglot_lm.training import kernels
+
+    found: dict[str, Any] = {}
+    for width, heads in ((128, 16), (256, 16)):
+        mixed = torch.randn(8, CONTEXT, heads, 3, width, device=CUDA, dtype=torch.bfloat16)
+        outputs = {}
+        for name, parts in (("views", mixed.unbind(3)), ("copies", [part.contiguous() for part in mixed.unbind(3)])):
+            try:
+                leaves = [part.detach().requires_grad_() for part in parts]
+                with sdpa_kernel([SDPBackend.CUDNN_ATTENTION]):
+                    run = lambda leaves=leaves: torch.nn.functional.scaled_dot_product_attention(
+                        *(leaf.transpose(1, 2) for leaf in leaves), is_causal=True
+                    )
+                    out = run()
+                    onto = torch.ones_like(out) + out.detach()
+                    back = lambda out=out, leaves=leaves, onto=onto: torch.autograd.grad(out, leaves, onto, retain_graph=True)
+                    outputs[name] = [out.detach(), *back()]
+                    found[f"{name} {width}"] = [
+                        round(1e5 * timed(lambda: [run() for _ in range(10)])),
+                        round(1e5 * timed(lambda: [back() for _ in range(10)])),
+                        [gradient.stride() for gradient in outputs[name][1:2]],
+                        out.stride(),
+                    ]
+            except RuntimeError as error:
+                found[f"{name} {width}"] = str(error)[:200]
+                kernels.STRIDED = False
+        if len(outputs) == 2:
+            found[f"difference {width}"] = [relative(a, b) for a, b in zip(outputs["views"], outputs["copies"], strict=True)]
+    return {**found, "strided": kernels.STRIDED}
+
+
 def transformers_trainee(model: ModelConfig, *, compiled: bool) -> Trainee:
     """Return transformers' own network and loss under bf16 autocast, fp32 weights, SDPA."""
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
@@ -392,6 +427,8 @@ def main() -> None:
                 result = check(chosen.tokens)
             elif kind == "quantise":
                 result = quantise_errors()
+            elif kind == "strided":
+                result = strided_attention()
             elif kind == "peer":
                 result = peer(chosen.tokens, rest)
             elif kind == "profile":

@@ -225,7 +225,7 @@ class HandBlock:
     ) -> tuple[Tensor, Parameters]:
         """Return the gradients to x and to the parameters; None where one was added in place."""
         products, p = cast(Any, self.products), parameters
-        branch, branch_sum = products.operand(to_y_ND, of_gradient=True), kernels.column_sum(to_y_ND)
+        branch = products.operand(to_y_ND, of_gradient=True)
         to_u = products.to_input(branch, self.weight(p, "down_weight"))
         to_down = products.to_weight(branch, kept.u, p.down_weight)
         kept.u = None
@@ -245,7 +245,7 @@ class HandBlock:
         del to_heads, to_mixture, branch, joined
         to_qkv = products.to_weight(to_mixed, kept.norm1, p.mixed_weight)
         to_norm1 = products.to_input(to_mixed, self.weight(p, "mixed_weight"))
-        to_x, norms = kernels.norm_pair_backward(to_norm1, to_norm2, x_ND, kept.means, kept.deviations, p.norms, to_y_ND)
+        to_x, norms, branch_sum = kernels.norm_pair_backward(to_norm1, to_norm2, x_ND, kept.means, kept.deviations, p.norms, to_y_ND)
         return to_x, Parameters(*norms, to_qkv, mixed_sum, to_dense, branch_sum, to_up, up_sum, to_down, branch_sum)
 
 

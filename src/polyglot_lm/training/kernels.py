@@ -183,23 +183,6 @@ def quantise(x_ND: Tensor, dtype: torch.dtype) -> Quantised:
     return result
 
 
-def column_sum(x_ND: Tensor) -> Tensor:
-    """Return the fp32 sum over rows."""
-    parts = x_ND.new_empty(x_ND.shape[0] // TILE_ROWS, x_ND.shape[1], dtype=torch.float32)
-    _column_sum_kernel[(x_ND.shape[1] // TILE_COLUMNS, len(parts))](
-        x_ND, parts, x_ND.shape[1], TILE_ROWS, TILE_COLUMNS, num_warps=4
-    )
-    return parts.sum(0)
-
-
-@triton.jit
-def _column_sum_kernel(x, parts, D, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    rows = (tl.program_id(1) * ROWS + tl.arange(0, ROWS)).to(tl.int64)
-    columns = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
-    read = tl.load(x + rows[:, None] * D + columns[None, :]).to(tl.float32)
-    tl.store(parts + tl.program_id(1) * D + columns, tl.sum(read, 0))
-
-
 @triton.jit
 def _norm_pair_kernel(
     x,
@@ -362,6 +345,7 @@ def _norm_pair_backward_kernel(
     w2 = tl.load(weight2 + columns, mask=inside, other=0.0).to(tl.float32)
     weights1, biases1 = tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.float32)
     weights2, biases2 = tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.float32)
+    residuals = tl.zeros([BLOCK], tl.float32)
     for row in range(tl.program_id(0), N, tl.num_programs(0)):
         at = row * D + columns
         one = tl.load(to_first + at, mask=inside, other=0.0).to(tl.float32)
@@ -374,23 +358,26 @@ def _norm_pair_backward_kernel(
         biases1 += one
         weights2 += two * normal
         biases2 += two
+        residuals += residual
         onto = one * w1 + two * w2
         inner = (onto - tl.sum(onto, 0) / D - normal * (tl.sum(onto * normal, 0) / D)) * deviation
         tl.store(to_input + at, (inner + residual).to(to_input.dtype.element_ty), mask=inside)
-    at = tl.program_id(0) * 4 * D + columns
+    at = tl.program_id(0) * 5 * D + columns
     tl.store(sums + at, weights1, mask=inside)
     tl.store(sums + at + D, biases1, mask=inside)
     tl.store(sums + at + 2 * D, weights2, mask=inside)
     tl.store(sums + at + 3 * D, biases2, mask=inside)
+    tl.store(sums + at + 4 * D, residuals, mask=inside)
 
 
 def norm_pair_backward(
     to_first_ND: Tensor, to_second_ND: Tensor, x_ND: Tensor, means: Tensor, deviations: Tensor, norms: Norms, to_output_ND: Tensor
-) -> tuple[Tensor, Norms]:
-    """Return the gradient to x, that of the residual path `to_output_ND` included, and those of the norms, fp32."""
+) -> tuple[Tensor, Norms, Tensor]:
+    """Return the gradient to x, that of the residual path `to_output_ND` included, those of the norms, fp32, and the column sums
+    of `to_output_ND`, which are the gradient of the branches' last biases."""
     num_rows, width = x_ND.shape
     to_input, block = torch.empty_like(x_ND), triton.next_power_of_2(width)
-    sums = x_ND.new_empty(NORM_PROGRAMS, 4, width, dtype=torch.float32)
+    sums = x_ND.new_empty(NORM_PROGRAMS, 5, width, dtype=torch.float32)
     _norm_pair_backward_kernel[(NORM_PROGRAMS,)](
         to_first_ND,
         to_second_ND,
@@ -407,11 +394,26 @@ def norm_pair_backward(
         block,
         num_warps=max(4, block // 256),
     )
-    return to_input, Norms(*sums.sum(0).unbind(0))
+    *norm_sums, residual = sums.sum(0).unbind(0)
+    return to_input, Norms(*norm_sums), residual
 
 
 @triton.jit
-def _rotary_kernel(
+def _turn_kernel(mixed, cosines, sines, T, H, K: tl.constexpr, R: tl.constexpr, ROWS: tl.constexpr):
+    """Turn query and key of one head in place, in the interleaved [N, H, 3, K]."""
+    rows = (tl.program_id(1) * ROWS + tl.arange(0, ROWS)).to(tl.int64)
+    k = tl.arange(0, R // 2)
+    table = (rows % T)[:, None] * R + k[None, :]
+    cosine, sine = tl.load(cosines + table), tl.load(sines + table)
+    for part in tl.static_range(2):
+        at = mixed + rows[:, None] * (3 * H * K) + (tl.program_id(0) * 3 + part) * K + k[None, :]
+        one, two = tl.load(at).to(tl.float32), tl.load(at + R // 2).to(tl.float32)
+        tl.store(at, (one * cosine - two * sine).to(mixed.dtype.element_ty))
+        tl.store(at + R // 2, (two * cosine + one * sine).to(mixed.dtype.element_ty))
+
+
+@triton.jit
+def _join_kernel(
     mixed,
     query,
     key,
@@ -426,10 +428,9 @@ def _rotary_kernel(
     stride_b,
     stride_t,
     stride_h,
-    BACKWARD: tl.constexpr,
     ROWS: tl.constexpr,
 ):
-    """Turn query and key of one head by their places: apart from `mixed` [N, H, 3, K], or back and together into it."""
+    """Turn the gradients to query and key of one head back and put them with that to value into [N, H, 3, K]."""
     head = tl.program_id(0)
     rows = (tl.program_id(1) * ROWS + tl.arange(0, ROWS)).to(tl.int64)
     k = tl.arange(0, K)
@@ -439,46 +440,35 @@ def _rotary_kernel(
     turned = (k < R)[None, :] & (rows >= 0)[:, None]
     cosine = tl.load(cosines + table, mask=turned, other=1.0)
     sine = tl.load(sines + table, mask=turned, other=0.0)
-    sine = tl.where((k < R // 2)[None, :], -sine, sine)
-    if BACKWARD:
-        sine = -sine
-    together = rows[:, None] * (3 * H * K) + head * 3 * K
+    sine = tl.where((k < R // 2)[None, :], sine, -sine)
+    together = mixed + rows[:, None] * (3 * H * K) + head * 3 * K + k[None, :]
     apart = (rows // T)[:, None] * stride_b + place[:, None] * stride_t + head * stride_h
     sums = column_sums + (tl.program_id(1) * H + head) * 3 * K + k
-    if BACKWARD:
-        one = tl.load(query + apart + k[None, :]).to(tl.float32) * cosine
-        one += tl.load(query + apart + partner[None, :]).to(tl.float32) * sine
-        two = tl.load(key + apart + k[None, :]).to(tl.float32) * cosine
-        two += tl.load(key + apart + partner[None, :]).to(tl.float32) * sine
-        three = tl.load(value + apart + k[None, :]).to(tl.float32)
-        tl.store(mixed + together + k[None, :], one.to(mixed.dtype.element_ty))
-        tl.store(mixed + together + K + k[None, :], two.to(mixed.dtype.element_ty))
-        tl.store(mixed + together + 2 * K + k[None, :], three.to(mixed.dtype.element_ty))
-        tl.store(sums, tl.sum(one, 0))
-        tl.store(sums + K, tl.sum(two, 0))
-        tl.store(sums + 2 * K, tl.sum(three, 0))
-    else:
-        one = tl.load(mixed + together + k[None, :]).to(tl.float32) * cosine
-        one += tl.load(mixed + together + partner[None, :]).to(tl.float32) * sine
-        two = tl.load(mixed + together + K + k[None, :]).to(tl.float32) * cosine
-        two += tl.load(mixed + together + K + partner[None, :]).to(tl.float32) * sine
-        tl.store(query + apart + k[None, :], one.to(query.dtype.element_ty))
-        tl.store(key + apart + k[None, :], two.to(key.dtype.element_ty))
-        tl.store(value + apart + k[None, :], tl.load(mixed + together + 2 * K + k[None, :]))
+    one = tl.load(query + apart + k[None, :]).to(tl.float32) * cosine
+    one += tl.load(query + apart + partner[None, :]).to(tl.float32) * sine
+    two = tl.load(key + apart + k[None, :]).to(tl.float32) * cosine
+    two += tl.load(key + apart + partner[None, :]).to(tl.float32) * sine
+    three = tl.load(value + apart + k[None, :]).to(tl.float32)
+    tl.store(together, one.to(mixed.dtype.element_ty))
+    tl.store(together + K, two.to(mixed.dtype.element_ty))
+    tl.store(together + 2 * K, three.to(mixed.dtype.element_ty))
+    tl.store(sums, tl.sum(one, 0))
+    tl.store(sums + K, tl.sum(two, 0))
+    tl.store(sums + 2 * K, tl.sum(three, 0))
+
+
+STRIDED = True
 
 
 def rotary_split(
     mixed_ND: Tensor, cos_TR: Tensor, sin_TR: Tensor, num_heads: int, head_width: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return query and key, turned, and value, [B, T, H, K] and contiguous, from the interleaved product [N, H·3·K]."""
+    """Turn the interleaved product [N, H·3·K] in place; return its query, key and value [B, T, H, K], views."""
     length, rotated = cos_TR.shape
-    shape = (mixed_ND.shape[0] // length, length, num_heads, head_width)
-    query, key, value = (mixed_ND.new_empty(shape) for _ in range(3))
-    rows = 8192 // head_width
-    _rotary_kernel[(num_heads, mixed_ND.shape[0] // rows)](
-        mixed_ND, query, key, value, cos_TR, sin_TR, cos_TR, length, num_heads, head_width, rotated, *query.stride()[:3], False, rows
-    )
-    return query, key, value
+    rows = min(2048 // rotated * 2, 128)
+    _turn_kernel[(num_heads, len(mixed_ND) // rows)](mixed_ND, cos_TR, sin_TR, length, num_heads, head_width, rotated, rows)
+    query, key, value = mixed_ND.view(-1, length, num_heads, 3, head_width).unbind(3)
+    return (query, key, value) if STRIDED else (query.contiguous(), key.contiguous(), value.contiguous())
 
 
 def rotary_join(
@@ -491,7 +481,7 @@ def rotary_join(
     rows = 8192 // head_width
     mixed = to_query.new_empty(batch * length, num_heads * 3 * head_width)
     sums = mixed.new_empty(len(mixed) // rows, mixed.shape[1], dtype=torch.float32)
-    _rotary_kernel[(num_heads, len(sums))](
+    _join_kernel[(num_heads, len(sums))](
         mixed,
         to_query,
         to_key,
@@ -504,7 +494,6 @@ def rotary_join(
         head_width,
         cos_TR.shape[1],
         *to_query.stride()[:3],
-        True,
         rows,
     )
     return mixed, sums.sum(0)
