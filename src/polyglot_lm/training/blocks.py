@@ -5,8 +5,8 @@
       └────────────────────────────────────────────────────────────┘
 
 It computes what `model.transformer.Block` computes, from the same module and its parameters, as one node of autograd. One node,
-because what pays crosses operations: a number is scaled, cast and transposed for its FP8 products where it is made; a bias' gradient
-is summed where the gradient is made; and what is cheap to make again (norms, GELU) need not be kept for the backward pass.
+because what pays crosses operations: a number is scaled, cast and transposed for its FP8 products where it is made; a bias'
+gradient is summed where the gradient is made; and what is cheap to make again (norms, GELU) need not be kept for the backward pass.
 
 Gradients of fp32 parameters that have one already are added to it by the product itself, without a pass of their own. Copies of
 fp32 weights in the format of the products are kept until the optimizer changes the weights (their version counter tells), unless
@@ -176,7 +176,7 @@ class HandBlock:
             mlp.dense_h_to_4h,
             mlp.dense_4h_to_h,
         )
-        return Parameters(*(cast(Tensor, each) for module in modules for each in (module.weight, module.bias)))
+        return Parameters(*(each for module in modules for each in (module.weight, module.bias)))
 
     def weight(self, parameters: Parameters, name: str) -> Any:
         """Return a weight in the products' format."""
@@ -196,20 +196,22 @@ class HandBlock:
         return value
 
     def forward(self, x_ND: Tensor, cos_TR: Tensor, sin_TR: Tensor, parameters: Parameters) -> tuple[Tensor, Kept]:
-        products, kind = self.products, self.products.activation
+        products, kind = cast(Any, self.products), self.products.activation
         norm1, norm2, means, deviations = kernels.norm_pair(x_ND, parameters.norms, self.epsilon, dtype=kind)
-        mixed = products.linear(norm1, self.weight(parameters, "mixed_weight"), self.bias(parameters, "mixed_bias"))  # type: ignore[arg-type]
+        mixed = products.linear(norm1, self.weight(parameters, "mixed_weight"), self.bias(parameters, "mixed_bias"))
         split = kernels.rotary_split(mixed, cos_TR, sin_TR, self.num_heads, mixed.shape[1] // (3 * self.num_heads))
         del mixed
         with torch.enable_grad():
-            heads = tuple(each.detach().requires_grad_() for each in split)
-            attended = F.scaled_dot_product_attention(*(each.transpose(1, 2) for each in heads), is_causal=True)
+            query, key, value = (each.detach().requires_grad_() for each in split)
+            attended = F.scaled_dot_product_attention(
+                query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), is_causal=True
+            )
         mixture = products.operand(attended.detach().transpose(1, 2).reshape(x_ND.shape))
-        dense = products.linear(mixture, self.weight(parameters, "dense_weight"), self.bias(parameters, "dense_bias"))  # type: ignore[arg-type]
-        h = products.linear(norm2, self.weight(parameters, "up_weight"), self.bias(parameters, "up_bias"))  # type: ignore[arg-type]
+        dense = products.linear(mixture, self.weight(parameters, "dense_weight"), self.bias(parameters, "dense_bias"))
+        h = products.linear(norm2, self.weight(parameters, "up_weight"), self.bias(parameters, "up_bias"))
         u = kernels.gelu(h, tanh=self.tanh, dtype=kind)
-        down = products.linear(u, self.weight(parameters, "down_weight"), self.bias(parameters, "down_bias"))  # type: ignore[arg-type]
-        kept = Kept(means, deviations, heads, attended, h)  # type: ignore[arg-type]
+        down = products.linear(u, self.weight(parameters, "down_weight"), self.bias(parameters, "down_bias"))
+        kept = Kept(means, deviations, (query, key, value), attended, h)
         if self.recompute != "selective":
             kept.norm1, kept.norm2, kept.mixture, kept.u = norm1, norm2, mixture, u
         return kernels.add_branches(x_ND, dense, down), kept
@@ -225,7 +227,7 @@ class HandBlock:
     ) -> tuple[Tensor, Parameters]:
         """Return the gradients to x and to the parameters; None where one was added in place."""
         products, p = cast(Any, self.products), parameters
-        branch, branch_sum = products.operand(to_y_ND, of_gradient=True), kernels.column_sum(to_y_ND)
+        branch = products.operand(to_y_ND, of_gradient=True)
         to_u = products.to_input(branch, self.weight(p, "down_weight"))
         to_down = products.to_weight(branch, kept.u, p.down_weight)
         kept.u = None
@@ -237,15 +239,15 @@ class HandBlock:
         to_dense = products.to_weight(branch, kept.mixture, p.dense_weight)
         to_mixture = products.to_input(branch, self.weight(p, "dense_weight"))
         batch, length, heads, width = kept.heads[0].shape
-        to_heads = torch.autograd.grad(
-            kept.attended, kept.heads, to_mixture.view(batch, length, heads, width).transpose(1, 2)
-        )
-        joined, mixed_sum = kernels.rotary_join(*to_heads, cos_TR, sin_TR)
+        to_heads = torch.autograd.grad(kept.attended, kept.heads, to_mixture.view(batch, length, heads, width).transpose(1, 2))
+        joined, mixed_sum = kernels.rotary_join(to_heads[0], to_heads[1], to_heads[2], cos_TR, sin_TR)
         to_mixed = products.operand(joined, of_gradient=True)
         del to_heads, to_mixture, branch, joined
         to_qkv = products.to_weight(to_mixed, kept.norm1, p.mixed_weight)
         to_norm1 = products.to_input(to_mixed, self.weight(p, "mixed_weight"))
-        to_x, norms = kernels.norm_pair_backward(to_norm1, to_norm2, x_ND, kept.means, kept.deviations, p.norms, to_y_ND)
+        to_x, norms, branch_sum = kernels.norm_pair_backward(
+            to_norm1, to_norm2, x_ND, kept.means, kept.deviations, p.norms, to_y_ND
+        )
         return to_x, Parameters(*norms, to_qkv, mixed_sum, to_dense, branch_sum, to_up, up_sum, to_down, branch_sum)
 
 

@@ -10,14 +10,14 @@ parameters to. One block is compiled and all layers share the result: shapes nev
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
 from polyglot_lm.model.config import ModelConfig
-from polyglot_lm.model.transformer import GPTNeoX
+from polyglot_lm.model.transformer import Block, GPTNeoX
 from polyglot_lm.pipeline import UserError
 from polyglot_lm.training.attention import HOPPER
 from polyglot_lm.training.loss import linear_cross_entropy
@@ -58,7 +58,7 @@ def prepare(network: GPTNeoX, compute: Compute, device: torch.device, *, by_hand
 
         for block in network.layers:
             products = Fp8 if compute.precision == "fp8" else Bf16
-            block.forward = HandBlock(block, products, compute.recompute, tanh=network.config.gelu == "tanh")
+            block.forward = HandBlock(cast(Block, block), products, compute.recompute, tanh=network.config.gelu == "tanh")
         return
     if compute.precision == "fp8":
         raise UserError(f"precision is 'fp8', which needs a Hopper GPU and parallel residuals; use bf16 on {device}")
