@@ -38,7 +38,17 @@ from polyglot_lm.languages import languages
 from polyglot_lm.model.config import neox
 from polyglot_lm.pipeline import Runtime, read_json, write_json
 from polyglot_lm.shards import DocumentWriter, part_path
-from polyglot_lm.tokenizer import Balanced, Natural, ParallelText, Parity, Policy, Tokenizer, encode_corpus, train_tokenizer
+from polyglot_lm.tokenizer import (
+    PLAIN_SHARE,
+    Balanced,
+    Natural,
+    ParallelText,
+    Parity,
+    Policy,
+    Tokenizer,
+    encode_corpus,
+    train_tokenizer,
+)
 from polyglot_lm.tokenizer.encode import ENCODE_BATCH, Fast, Reference
 from polyglot_lm.tokenizer.parity import measure, read_measurable, read_parallel
 
@@ -49,7 +59,6 @@ DEV, DEVTEST = (DATA / "parallel" / f"flores200_{part}.jsonl.zst" for part in ("
 CODES = ("ko", "zh", "ja", "id", "ms", "vi", "th", "en")
 STUDY = (16_384, 32_768, 65_536, 100_352, 131_072)
 STUDY_MEGABYTES = 24.0
-PLAIN_SHARE = 0.6  # the knob: parity and cost both fall as it rises
 POLICIES: Mapping[str, Policy] = {
     "natural": Natural(),
     "balanced": Balanced(),

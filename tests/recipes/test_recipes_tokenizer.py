@@ -38,7 +38,7 @@ def test_what_is_asked_for_is_what_is_trained(sources: Path, tmp_path: Path) -> 
     def trained(*settings: str) -> dict[str, Any]:
         return dict(steps("tokenizer", sources, *settings)["tokenizer"].arguments)
 
-    assert trained()["policy"] == Parity(parallel=None, plain_share=0.8)
+    assert trained()["policy"] == Parity(parallel=None, plain_share=0.6)
     assert trained("policy=balanced")["policy"] == Balanced()
     assert trained("policy=natural")["policy"] == Natural()
     steered = trained(f"parallel={tmp_path}/sentences.jsonl", "plain_share=0.5")["policy"]

@@ -11,7 +11,7 @@ from polyglot_lm.languages import Language, select
 from polyglot_lm.pipeline import UserError
 from polyglot_lm.recipes.corpus import corpus
 from polyglot_lm.recipes.recipe import Recipe
-from polyglot_lm.tokenizer import Balanced, Natural, ParallelText, Parity, Policy, check_vocab_size, train_tokenizer
+from polyglot_lm.tokenizer import PLAIN_SHARE, Balanced, Natural, ParallelText, Parity, Policy, check_vocab_size, train_tokenizer
 from polyglot_lm.tokenizer.parity_page import parity_report
 
 
@@ -25,7 +25,7 @@ def tokenizer(
     vocab_size: int = 65_536,
     text_megabytes: int = 100,
     policy: Literal["parity", "balanced", "natural"] = "parity",
-    plain_share: float = 0.8,
+    plain_share: float = PLAIN_SHARE,
     parallel: str = "",
     report_on: str = "",
     reference: str = "en",

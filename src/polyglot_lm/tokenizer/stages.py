@@ -6,11 +6,13 @@ of text, where plain BPE takes 4. Here the text is first written in the plain to
 the library learns the rest on these letters, and its merges are translated back. Without plain merges a letter is a byte, and
 the merges are those of the library alone.
 
-Two ways of cutting can spell one token, which has one id; so the library is asked for some merges more than there are ids left.
+Two merges may spell one token, which has one id; so the library is asked for a few more than there are ids left. It is rare: none
+of 26,086 did in a vocabulary of 65,536.
 """
 
 import itertools
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +21,7 @@ import numpy as np
 FIRST_LETTER = 0x10000  # letters are code points from here on, a place for every id; no normal form or pattern meets them
 BETWEEN = "\n"  # stands between the words of the pre-tokeniser, across which nothing is merged
 BATCH = 256
-SPARE = 1 / 8  # of the merges; 2 in 100 spell a token that is there
+SPARE = 1 / 64  # of the merges
 
 
 def in_letters(tokenizer: Any, texts: Iterable[str]) -> Iterator[str]:
@@ -47,7 +49,7 @@ def learn_parity(
     letters = Tokenizer(models.BPE())
     letters.pre_tokenizer = pre_tokenizers.Split(BETWEEN, behavior="removed")
     trainer = trainers.ParityBpeTrainer(
-        num_merges=round(merges * (1 + SPARE)), variant=variant, ratio=ratio, special_tokens=[], show_progress=False
+        num_merges=math.ceil(merges * (1 + SPARE)), variant=variant, ratio=ratio, special_tokens=[], show_progress=False
     )
     trainer.train_from_iterator(
         letters,

@@ -61,8 +61,8 @@ def train_tokenizer(
     budgets = policy.budgets(supply, max_english_bytes)
     limits = {code: int(budgets[code] * byte_premiums[code]) for code in corpora}
     tokenizer = new_tokenizer(walls=bool(morphemes))
-    seconds = policy.expected_seconds(vocab_size, sum(limits.values()))
-    with shown(runtime.progress, sum(limits.values()), seconds) as (task, begin):
+    total = sum(limits.values())
+    with shown(runtime.progress, total, policy.expected_seconds(total)) as (task, begin):
         samples = {
             code: functools.partial(
                 sample,
