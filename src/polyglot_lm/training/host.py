@@ -25,8 +25,7 @@ def keep_freed_memory() -> None:
 
 @contextmanager
 def garbage_at_rest() -> Iterator[None]:
-    """Collect garbage before the block and not in it: steps leave no cycles, and one rank's half second stops all of them."""
-    gc.collect()
+    """Collect no garbage in the block: steps leave no cycles, and one rank's half second stops all of them."""
     gc.freeze()
     gc.disable()
     try:
