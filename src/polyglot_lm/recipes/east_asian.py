@@ -40,7 +40,7 @@ def east_asian(
 ) -> Recipe:
     """`policy` is a name (`polyglot mixture policies`), weights `ko:2,en:1`, or stages `uniform@0.9 natural@1`; `floor` the share
     of a language that a published mixture lacks. `own` are folders, <code>/*.jsonl and the like. `rehydrate` reads documents of
-    larger clusters more often, as FineWeb2. `byte_premiums`: what `polyglot languages premium` wrote. `learning_rate` 0: the rule's.
+    larger clusters more often, as FineWeb2. `byte_premiums`: what `polyglot languages premium` wrote. `learning_rate` 0: by rule.
     """
     chosen = select(languages)
     prepared = prepare(
