@@ -9,7 +9,7 @@ from typing import Literal
 from polyglot_lm.languages import select
 from polyglot_lm.mixture import Budget, Repeats, Unit
 from polyglot_lm.mixture.weights import FINEWEB2
-from polyglot_lm.recipes.pretraining import Size, shape, trained
+from polyglot_lm.recipes.pretraining import CONTEXT, Size, shape, trained
 from polyglot_lm.recipes.public import PublicSources, Reading, premiums_of, prepare
 from polyglot_lm.recipes.recipe import Recipe
 
@@ -40,7 +40,7 @@ def east_asian(
 ) -> Recipe:
     """`policy` is a name (`polyglot mixture policies`), weights `ko:2,en:1`, or stages `uniform@0.9 natural@1`; `floor` the share
     of a language that a published mixture lacks. `own` are folders, <code>/*.jsonl and the like. `rehydrate` reads documents of
-    larger clusters of near-duplicates more often, as FineWeb2 does. `byte_premiums` is what `polyglot languages premium` wrote.
+    larger clusters more often, as FineWeb2. `byte_premiums`: what `polyglot languages premium` wrote. `learning_rate` 0: by rule.
     """
     chosen = select(languages)
     prepared = prepare(
@@ -60,13 +60,12 @@ def east_asian(
         tokenizer_megabytes=tokenizer_megabytes,
         seed=seed,
     )
-    model = shape(size, vocab_size=vocab_size)
     return trained(
         f"Polyglot-East-Asian {size}",
         chosen,
         prepared,
-        model=model,
-        steps=max(1, round(tokens_billions * 1e9 / (batch_windows * model.context))),
+        model=shape(size, vocab_size=vocab_size),
+        steps=max(1, round(tokens_billions * 1e9 / (batch_windows * CONTEXT))),
         batch_windows=batch_windows,
         precision=precision,
         schedule=schedule,
