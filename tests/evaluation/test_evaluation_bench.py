@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from tiny_models import write_model
+from evaluation.tiny_models import write_model
 
 from polyglot_lm.corpus.decontaminate import HIT_SCHEMA
 from polyglot_lm.evaluation.bench import read_scores, run_bench

@@ -1,4 +1,7 @@
-"""Every command of the README and of docs/corpus.md runs: here a tiny pass, in `make test-slow` and `.ci/run` the real ones."""
+"""Every command of the README and of the pages of docs/ named here runs.
+
+A tiny pass; in `make test-slow` and `.ci/run` the real ones.
+"""
 
 import re
 import shlex
@@ -11,7 +14,8 @@ import pytest
 from conftest import tiny_texts
 
 REPOSITORY = Path(__file__).parents[2]
-PAGES = {path: path.read_text(encoding="utf-8") for path in (REPOSITORY / "README.md", REPOSITORY / "docs" / "corpus.md")}
+DOCUMENTED = ("README.md", "docs/corpus.md", "docs/evaluation.md")
+PAGES = {path: path.read_text(encoding="utf-8") for path in map(REPOSITORY.joinpath, DOCUMENTED)}
 README = PAGES[REPOSITORY / "README.md"]
 TINY = "vocab_size=1024 width=32 layers=2 heads=2 context=64 steps=30 batch_windows=4".split()
 SMALLER = {"width": "width=64", "layers": "layers=3", "steps": "steps=31"}
@@ -35,6 +39,8 @@ def polyglot(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]
         if any(word.startswith("source=") for word in own):
             own += ["--set", "vocab_size=384"]  # `my_text` has few words
         words = [*words[:2], *small, *own]
+    if words[:2] == ["run", "references"]:
+        words = [*words[:2], "--set", f"base_settings={','.join(TINY)}", *words[2:]]
     return subprocess.run(
         [sys.executable, "-m", "polyglot_lm.cli", *words], cwd=folder, capture_output=True, text=True, check=False
     )

@@ -128,8 +128,8 @@ def items_of(samples: Mapping[int, Mapping[str, Any]], task: BenchTask) -> Itera
 
 
 def label_of(target: Any, task: BenchTask) -> str | None:
-    """Return the right answer where it is a place or a letter; None where it is a text, of this item alone."""
-    return str(target) if task.choices and len(str(target)) == 1 else None
+    """Return the right answer where it is a place, a letter or a number; None where it is a text, of this item alone."""
+    return str(target) if not task.choices or len(str(target)) == 1 else None
 
 
 def write_items(path: Path, items: Sequence[Mapping[str, Any]]) -> None:
