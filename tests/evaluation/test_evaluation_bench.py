@@ -182,3 +182,5 @@ def test_tasks_are_chosen_by_name_family_and_language(data: Path) -> None:
     assert all(task.hub for task in chosen_tasks([], None))
     with pytest.raises(UserError, match="no task 'kobest_wik'; did you mean 'kobest_wic'"):
         chosen_tasks(["kobest_wik"], data)
+    with pytest.raises(UserError, match="no folder 'nowhere' of tasks"):
+        chosen_tasks([], Path("nowhere"))

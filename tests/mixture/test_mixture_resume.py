@@ -183,6 +183,14 @@ def test_what_lies_outside_is_refused_with_the_value_and_the_fix(datasets: Datas
     assert sampler.num_windows == 40
 
 
+def test_windows_that_are_left_out_are_not_of_the_plan(datasets: Datasets) -> None:
+    sampler = sampler_over(datasets, end=100)
+    sampler.skip(10, 30)
+    assert len(sampler.next_windows(100)) == 100 and sampler.num_windows == 120
+    with pytest.raises(UserError, match="window 121 is outside the plan, which has 100 windows"):
+        sampler.next_windows(1)
+
+
 def test_a_state_of_another_order_is_refused(datasets: Datasets) -> None:
     state = sampler_over(datasets).state()
     with pytest.raises(UserError, match=r"saved with seed 0, but this run has 1; resume with the same"):

@@ -12,7 +12,7 @@ from polyglot_lm.cli import app
 from polyglot_lm.pipeline import UserError
 from polyglot_lm.training.report import PAGE_FILE, settled_high, smooth, training_page, write_training_report
 
-STORY = "skipped: loss 9.1 is 7 sigma <above>"
+REASON = "loss <above> all"
 
 
 def fill(folder: Path, steps: int = 400) -> Path:
@@ -24,7 +24,9 @@ def fill(folder: Path, steps: int = 400) -> Path:
     facts: list[dict[str, object]] = [{"step": s, "tokens": s * 65_536, "loss": 2 + 9 * math.exp(-s / 60), **same} for s in looked]
     speeds = [{"step": step, **speed} for step in looked]
     facts += [{"step": s, "control_bits_per_byte": {"ko": 2 - s / 400, "xx": 1.5}} for s in (200, 400)]
-    facts.append({"step": 250, "event": STORY})
+    facts.append({"step": 250, "skipped": REASON, "loss": 99.0, "gradient_norm": 7.0})
+    facts.append({"step": 300, "rewound_to": 240, "skipped_windows": [1000, 2000]})
+    facts.append({"step": 320, "unit": "tokens", "shares": {"ko": 0.25, "en": 0.75}, "decision": {}})
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in facts) + '{"step": 4')
     (folder / "speed.jsonl").write_text("".join(json.dumps(line) + "\n" for line in speeds))
     return folder
@@ -49,7 +51,11 @@ def test_the_page_draws_what_the_lines_say(tmp_path: Path) -> None:
     assert page.count("<svg") == 8
     assert "한국어" in page and ">xx  1.50<" in page  # a language's name in itself; one that the table lacks keeps its code
     assert "million tokens" in page and "56.0%" in page and "63,000" in page
-    assert "skipped: loss 9.1 is 7 sigma &lt;above&gt;" in page and STORY not in page
+    assert "left out for its loss &lt;above&gt; all: loss 99.000, gradient norm 7" in page and REASON not in page
+    assert "went back to step 240; windows 1,000 to 2,000 are left out" in page
+    assert "other shares: ko 25.0%, en 75.0%" in page
+    assert page.count("stroke-dasharray") == 3 * 8
+    assert ">99<" not in page  # the loss of a step that was left out is in no curve
 
 
 def test_a_page_can_be_written_elsewhere_and_lines_without_tokens_are_drawn_by_step(tmp_path: Path) -> None:

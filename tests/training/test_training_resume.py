@@ -29,7 +29,7 @@ def run(out: Path, inputs: Inputs, optimizer: str = "adamw") -> None:
 
 
 def cut(monkeypatch: pytest.MonkeyPatch, *, at_step: int, saved: int) -> None:
-    """Let the next run keep the checkpoint of step `saved` alone, and be interrupted in the middle of step `at_step`."""
+    """Let the next run save at step `saved` and at its milestones alone, and be interrupted in the middle of step `at_step`."""
     take_step, save = Run.take_step, Run.save
 
     def cut_step(self: Run, waiting: Any = nullcontext) -> Taken:
@@ -39,7 +39,7 @@ def cut(monkeypatch: pytest.MonkeyPatch, *, at_step: int, saved: int) -> None:
         return taken
 
     monkeypatch.setattr(Run, "take_step", cut_step)
-    monkeypatch.setattr(Run, "save", lambda self: save(self) if self.step == saved else None)
+    monkeypatch.setattr(Run, "save", lambda self: save(self) if self.step == saved or self.keep.milestone(self.step) else None)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])

@@ -44,8 +44,6 @@ def evaluate(
     from polyglot_lm.languages import languages as table
     from polyglot_lm.languages import select
 
-    if data is not None and not data.is_dir():
-        raise UserError(f"no folder {str(data)!r}; --data takes a folder with TASK/SPLIT.jsonl.zst")
     chosen = chosen_tasks([] if tasks == ALL else comma_separated(tasks), data) if tasks or data else []
     counts = sorted({whole_number(text) for text in comma_separated(shots)})
     codes = [language.code for language in select(comma_separated(languages) or tuple(table()))]
@@ -55,15 +53,25 @@ def evaluate(
     described = describe_model(folder, loaded)
     found = own_corpora(described, codes) if corpora is None else corpora_below(corpora, codes)
     if found or parallel is not None:
-        premiums = {code: table()[code].byte_premium for code in codes}
-        places = {"corpora": found, "parallel": parallel}
-        measure_text(folder, loaded, **places, byte_premiums=premiums, window_english_bytes=window_bytes, runtime=runtime)
+        costs = {code: table()[code].byte_premium for code in codes}
+        measure_text(
+            folder,
+            loaded,
+            corpora=found,
+            parallel=parallel,
+            byte_premiums=costs,
+            window_english_bytes=window_bytes,
+            runtime=runtime,
+        )
     if not (found or parallel or chosen):
         raise UserError("nothing to measure; give --data or --tasks, --corpora or --parallel")
-    how = {"data": data, "shots": counts, "limit": limit}
-    failed = measure_tasks(folder, loaded, chosen, **how, languages=codes, corpora=found, runtime=runtime) if chosen else {}
-    print("\n".join([*([chance_verdict(scores)] if (scores := read_scores(folder)) else []), str(folder), "", "next"]))
-    print(f"  polyglot balance {folder}")
+    failed: dict[str, str] = {}
+    if chosen:
+        failed = measure_tasks(
+            folder, loaded, chosen, data=data, shots=counts, limit=limit, languages=codes, corpora=found, runtime=runtime
+        )
+    verdict = [chance_verdict(scores)] if (scores := read_scores(folder)) else []
+    print("\n".join([*verdict, str(folder), "", "next", f"  polyglot balance {folder}"]))
     return fail(f"{len(failed)} tasks failed: {', '.join(failed)}", TASKS_FAILED) if failed else 0
 
 

@@ -7,7 +7,7 @@ import typer
 
 from polyglot_lm.cli.arguments import comma_separated
 
-app = typer.Typer(help="Show the table of languages; choose among them; measure byte premiums.", invoke_without_command=True)
+app = typer.Typer(help="Show the table of languages, choose among them, measure byte premiums.", invoke_without_command=True)
 
 
 @app.callback()
@@ -75,7 +75,7 @@ def select_command(
     for one in found.sets[:limit]:
         distance = "" if one.distance is None else f"{one.distance:.2f}"
         served = [] if one.synergy is None else [f"{one.synergy:+.3f}"]
-        shown = (" ".join(one.codes), one.scarcest, f"{one.epochs:.2f}", str(one.families), str(one.scripts), distance)
+        shown = (" ".join(one.codes), one.scarcest, f"{one.epochs[0]:.2f}", str(one.families), str(one.scripts), distance)
         table.add_row(*shown, *served)
     Console().print(table)
     print(f"\n{len(found.sets)} sets of {found.size}, by {rank_by}; distance is of syntax: whether near helps is to be measured")

@@ -102,16 +102,20 @@ def policies_command() -> None:
 
 @app.command(name="controller")
 def controller_command(
-    training: Annotated[Path, typer.Argument(help="Folder of a training that had a controller.")],
+    recipe: RecipeName,
+    settings: Settings = None,
+    root: Root = DEFAULT_ROOT,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("controller.html"),
 ) -> None:
-    """Draw what the mixture's controller decided in a training, and why."""
+    """Draw what the controller of a recipe's mixture decided while it trained, and why."""
     from polyglot_lm.mixture.page import write_controller_page
-    from polyglot_lm.shards import METRICS_FILE, read_metrics
+    from polyglot_lm.shards import read_metrics
 
-    decisions = [line["controller"] for line in read_metrics(training) if "controller" in line]
+    steps = in_order(recipe_named(recipe, settings).targets)
+    lines = [line for step in steps for line in read_metrics(root / step.address)]
+    decisions = [line["decision"] for line in lines if line.get("decision")]
     if not decisions:
-        raise UserError(f"{training / METRICS_FILE} has no decision of a controller; name the folder of a training that had one")
+        raise UserError(f"no training of {recipe!r} under {root} had a controller; give it references and run it")
     write_controller_page(out, decisions)
-    print(f"{len(decisions)} decisions; the last gives " + ", ".join(f"{c} {s:.1%}" for c, s in decisions[-1]["shares"].items()))
-    print(f"page  {out}")
+    shares = ", ".join(f"{code} {share:.1%}" for code, share in decisions[-1]["shares"].items())
+    print(f"{len(decisions)} decisions; the last gives {shares}\npage  {out}")

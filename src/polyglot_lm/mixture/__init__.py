@@ -1,6 +1,6 @@
 """How much of each language the model reads, in which unit, and in which order."""
 
-from polyglot_lm.mixture.batch import Batch
+from polyglot_lm.mixture.batch import Batch, Windows
 from polyglot_lm.mixture.plan import MIXTURE_FILE, epochs, plan_mixture, read_occurrences, read_shares, read_stages, read_tokenizers
 from polyglot_lm.mixture.policies import Explicit, Policy, Shares, Temperature, Uniform, UniMax
 from polyglot_lm.mixture.prefetch import Prefetcher
@@ -29,6 +29,7 @@ __all__ = [
     "UniMax",
     "Uniform",
     "Unit",
+    "Windows",
     "epochs",
     "plan_mixture",
     "policy_named",

@@ -6,7 +6,8 @@
 The two halves know nothing of each other: a change of weights moves no document of any source, and nothing that was read is read
 again before its epoch ends. Shares are counted in their unit by turning them, once, into shares of windows, since every window
 of a source adds the same amount, context × what a token of it holds. Each source is within one window of its share at every
-moment; when weights change, the credits stay, so what a source was owed it is still owed.
+moment; when weights change, the credits stay, so what a source was owed it is still owed (and for some windows it may be owed
+up to 1.7, by random search over changes every 20 windows).
 
 The order knows nothing of ranks, workers or micro-batches: a training step takes the next `count` windows, and every rank replays
 all of them but reads the tokens of its part alone. The state is a cursor and a credit a source, under 1 KB, and the log. Any
@@ -46,7 +47,7 @@ class Sampler:
     """Gives windows of `context + 1` tokens, `num_windows` being the index of the next.
 
     `held_by_a_token` is what a token of each source adds in the unit of the shares; `occurrences` how often each document of a
-    source occurs in an epoch (uint8), once where nothing is said; `end` the number of windows that the plan has.
+    source occurs in an epoch (uint8), once where nothing is said; `end` the number of windows that the plan has, of those given.
     Raises UserError for sources that do not fit together and CorruptFileError for shards that are not what was written.
     """
 
@@ -173,7 +174,7 @@ class Sampler:
             self.mark()
 
     def change_shares(self, shares: Shares, *, at: int | None = None) -> None:
-        """Give the sources other shares from window `at` on, the next if it is not said, and appends them to the log.
+        """Give the sources other shares from window `at` on, the next if it is not said, and append them to the log.
 
         Changes that were to come there or later are dropped, so stages are given in their order.
         """
@@ -195,7 +196,7 @@ class Sampler:
         self.log.skip(start, end)
 
     def require_inside(self, index: int) -> None:
-        if index < 0 or (self.end is not None and index > self.end):
+        if index < 0 or (self.end is not None and index > self.log.end_of(0, self.end)):
             raise UserError(
                 f"window {index} is outside the plan, which has {self.end} windows of {self.context} tokens; plan more tokens"
             )

@@ -26,10 +26,10 @@ MAX_SETS = 2_000_000  # that are looked at, some seconds
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
-    """A set of languages: epochs of its scarcest, what it spans, mean syntactic distance, what its worst-served language gains."""
+    """A set of languages: epochs of each, most first, what it spans, mean syntactic distance, what its worst-served one gains."""
 
     codes: tuple[str, ...]
-    epochs: float
+    epochs: tuple[float, ...]
     scarcest: str
     families: int
     scripts: int
@@ -97,7 +97,7 @@ def candidate(languages: Sequence[Language], need: float, synergy: Synergy | Non
     codes = tuple(language.code for language in languages)
     return Candidate(
         codes=codes,
-        epochs=need / scarcest.supply_english_bytes,
+        epochs=tuple(sorted((need / language.supply_english_bytes for language in languages), reverse=True)),
         scarcest=scarcest.code,
         families=len({language.family.split(" (")[0] for language in languages}),
         scripts=len({language.script for language in languages}),
@@ -114,7 +114,7 @@ def worst_served(codes: Sequence[str], synergy: Synergy) -> float:
         raise UserError(f"the synergy matrix has no {error.args[0]!r} for one of {', '.join(codes)}; measure all pairs") from None
 
 
-def order_of(rank_by: Ranking) -> Callable[[Candidate], tuple[float, float, tuple[str, ...]]]:
+def order_of(rank_by: Ranking) -> Callable[[Candidate], tuple[float, tuple[float, ...], tuple[str, ...]]]:
     """Return the key of a ranking: smallest first, then fewest epochs, then by name; a distance that is not known comes last."""
 
     def first(one: Candidate) -> float:

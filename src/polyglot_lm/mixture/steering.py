@@ -5,6 +5,7 @@ language keep their proportions. The state is JSON and goes into the checkpoint:
 curves anew and the mixture would not be that of a run that was never cut.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,3 +71,11 @@ class Steering:
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         self.controller.load_state(state)
+
+
+def read_references(path: Path) -> dict[str, float]:
+    """Read bits per byte of monolingual models, JSON by language; raises UserError for anything else."""
+    try:
+        return {code: float(bits) for code, bits in json.loads(path.read_text(encoding="utf-8")).items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(f'{path} holds no references; write JSON of bits per byte by language, such as {{"ko": 0.9}}') from error

@@ -16,10 +16,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
 from polyglot_lm.pipeline.errors import UserError
 from polyglot_lm.pipeline.files import read_json
+from polyglot_lm.pipeline.nodes import Nodes
 from polyglot_lm.pipeline.progress import SILENT, Progress
 from polyglot_lm.pipeline.steps import Counters, Stage
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 CORES = os.cpu_count() or 1
 OF_A_RANK = ("device", "layout", "checkpoint_seconds", "keep_checkpoints", "stall_seconds", "deterministic", "trackers")
 ATTEMPTS = 3
+Recompute = Literal["none", "selective", "full"]
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -72,7 +74,7 @@ class LocalRunner:
         self.pool: ProcessPoolExecutor | None = None
 
     def run(self, call: Call, runtime: "Runtime") -> Counters:
-        if call.stage.distributed and runtime.processes > 1:
+        if call.stage.distributed and max(runtime.processes, runtime.nodes.count) > 1:
             return run_under_torchrun(call, runtime)
         return call.stage(call.folder, **call.arguments, **({"runtime": runtime} if call.stage.wants_runtime else {}))
 
@@ -165,7 +167,7 @@ class Layout:
     shards: int | None = None
     tensor: int = 1
     micro_batch_windows: int | None = None
-    recompute: Literal["none", "selective", "full"] = "none"
+    recompute: Recompute = "none"
     compile: bool | None = None
 
     def __post_init__(self) -> None:
@@ -173,7 +175,7 @@ class Layout:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name} is {value}; it must be at least 1")
-        if self.recompute not in ("none", "selective", "full"):
+        if self.recompute not in get_args(Recompute):
             raise UserError(f"recompute is {self.recompute!r}; it must be none, selective or full")
 
 
@@ -185,6 +187,7 @@ class Runtime:
     workers: int = CORES
     threads: int = CORES
     processes: int = 1
+    nodes: Nodes = field(default_factory=Nodes)
     device: str = "auto"
     cluster: str | None = None  # address of a Ray cluster for tasks ("ray://host:10001", "auto", "local"); it must see `root`
     layout: Layout = Layout()
@@ -214,7 +217,7 @@ def ray_runner(address: str) -> Runner:
 
 
 def run_under_torchrun(call: Call, runtime: Runtime) -> Counters:
-    """Start one process a rank on this machine and return what rank 0 counted."""
+    """Start one process a rank on this machine and return what rank 0 counted, nothing where that is on another machine."""
     with tempfile.TemporaryDirectory(prefix="polyglot-") as scratch:
         order, answer = Path(scratch) / "call.pickle", Path(scratch) / "counters.json"
         settings = {
@@ -222,9 +225,12 @@ def run_under_torchrun(call: Call, runtime: Runtime) -> Counters:
             **{name: getattr(runtime, name) for name in OF_A_RANK},
         }
         order.write_bytes(pickle.dumps((call.stage.reference, call.folder, dict(call.arguments), settings)))
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={runtime.processes}"]
+        options = [*runtime.nodes.torchrun_options(), f"--nproc-per-node={runtime.processes}"]
+        command = [sys.executable, "-m", "torch.distributed.run", *options]
         code = run_and_hand_on_signals([*command, "-m", "polyglot_lm.pipeline.rank", str(order), str(answer)])
         answered = read_json(answer) if answer.exists() else {}
+        if code == 0 and not runtime.nodes.first:
+            return {}
         if code != 0 or "counters" not in answered:
             ended = f"torchrun ended with {code} in {call.folder}; the reason is above, run again to resume"
             raise UserError(answered.get("error", ended))

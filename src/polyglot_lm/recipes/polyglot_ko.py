@@ -10,11 +10,10 @@ from typing import Literal
 from polyglot_lm.languages import select
 from polyglot_lm.mixture import Budget, Repeats
 from polyglot_lm.mixture.weights import FINEWEB2
-from polyglot_lm.recipes.pretraining import token_budget
+from polyglot_lm.recipes.pretraining import Size, shape, token_budget, trained
 from polyglot_lm.recipes.public import PublicSources, Reading, premiums_of, prepare
 from polyglot_lm.recipes.recipe import Recipe
 
-Size = Literal["1.3b", "3.8b", "5.8b", "12.8b"]
 ENGLISH_BYTES_PER_TOKEN = 3.4  # 863 GB ÷ 1.199 ÷ 213 B tokens, if the 1.3B model read all once
 NOTE = "the released models read 863 GB of Korean, cleaned from 1.2 TB that were never given out; own=FOLDER adds text of yours"
 
@@ -32,12 +31,18 @@ def polyglot_ko(
     vocab_size: int = 30_080,
     tokenizer_megabytes: int = 1000,
     morphemes: bool = False,
+    steps: int = 0,
+    batch_windows: int = 0,
+    precision: Literal["bf16", "fp8"] = "bf16",
+    schedule: Literal["wsd", "cosine"] = "cosine",
+    learning_rate: float = 0.0,
     seed: int = 1,
 ) -> Recipe:
     """`own` are folders, ko/*.jsonl and the like. `morphemes` keeps the tokenizer's merges within morphemes, as the released one's
     are (needs polyglot-lm[morphemes]). `rehydrate` reads documents of larger clusters of near-duplicates more often, as FineWeb2.
+    0 takes `steps` and `batch_windows` as published for the size, and the `learning_rate` of the rule (`recipes/pretraining.py`).
     """
-    chosen = select(("ko",))
+    chosen, published = select(("ko",)), token_budget(size)
     prepared = prepare(
         chosen,
         PublicSources(datasets=datasets, own=own, revision=revision),
@@ -45,7 +50,7 @@ def polyglot_ko(
             policy="unimax",
             unit="english_bytes",
             floor=0.0,
-            budget=Budget(amount=token_budget(size).tokens, unit="tokens", max_epochs=max_epochs),
+            budget=Budget(amount=published.tokens, unit="tokens", max_epochs=max_epochs),
             headroom=headroom,
             english_bytes_per_token=ENGLISH_BYTES_PER_TOKEN,
             repeats=FINEWEB2 if rehydrate else Repeats(),
@@ -58,4 +63,15 @@ def polyglot_ko(
         seed=seed,
         notes=(NOTE,),
     )
-    return Recipe(results={"tokenizer": prepared.tokenizer, "mixture": prepared.mixture}, supply=prepared.supply)
+    return trained(
+        f"Polyglot-Ko {size}, from public text",
+        chosen,
+        prepared,
+        model=shape(size, vocab_size=vocab_size),
+        steps=steps or published.steps,
+        batch_windows=batch_windows or published.batch_windows,
+        precision=precision,
+        schedule=schedule,
+        learning_rate=learning_rate,
+        seed=seed,
+    )

@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from polyglot_lm.languages import languages
 from polyglot_lm.pages import html_page, row_chart, table
-from polyglot_lm.pipeline import atomic_text, write_json
-from polyglot_lm.tokenizer.parity import CONTEXT, Parallel, measure, read_measurable
+from polyglot_lm.pipeline import Counters, atomic_text, stage, write_json
+from polyglot_lm.tokenizer.parity import CONTEXT, Parallel, measure, read_measurable, read_parallel
+from polyglot_lm.tokenizer.policies import ParallelText
 
 FIGURES_FILE, PAGE_FILE = "parity.json", "parity.html"
+STYLE = ".scroll svg { min-width: 36rem; }"  # on a telephone one scrolls rather than guess at letters of 6 pixels
 LANGUAGE_FIGURES: Mapping[str, tuple[str, str]] = {
     "tokens_per_sentence": ("tokens a sentence", "{:.1f}"),
     "premium": ("premium", "{:.2f}"),
@@ -30,6 +33,15 @@ TOKENIZER_FIGURES: Mapping[str, tuple[str, str]] = {
     "vocabulary_used": ("tokens used", "{:,}"),
     "partial_tokens": ("no text alone", "{:,}"),
 }
+
+
+@stage(version=1)
+def parity_report(out: Path, *, tokenizer: Path, parallel: ParallelText, languages: tuple[str, ...], reference: str) -> Counters:
+    """Write the report of one tokenizer on parallel text."""
+    sentences = read_parallel(parallel.path, languages)
+    figures = write_parity_report(out, places=[str(tokenizer)], parallel=sentences, reference=reference)
+    (measured,) = figures["tokenizers"].values()
+    return {key: measured[key] for key in ("mean_tokens_per_sentence", "gini", "max_min")}
 
 
 def write_parity_report(out: Path, *, places: Sequence[str], parallel: Parallel, reference: str) -> dict[str, Any]:
@@ -77,10 +89,10 @@ def page(figures: Mapping[str, Any]) -> str:
     codes = list(next(iter(measured.values()))["languages"])
 
     def drawn(figure: str) -> str:
-        groups = {code: {name: m["languages"][code][figure] for name, m in measured.items()} for code in codes}
+        groups = {name_of(code): {name: m["languages"][code][figure] for name, m in measured.items()} for code in codes}
         title, form = LANGUAGE_FIGURES[figure]
         known = all(value is not None for group in groups.values() for value in group.values())
-        return f"<h2>{html.escape(title)}</h2>{row_chart(groups, title=title, form=form)}" if known else ""
+        return f"<h2>{html.escape(title)}</h2>{chart(groups, title, form)}" if known else ""
 
     sections = [
         f'<p class="note">{figures["sentences"]:,} parallel sentences in {len(codes)} languages. Premium: tokens against '
@@ -89,10 +101,14 @@ def page(figures: Mapping[str, Any]) -> str:
         named_table({name: row(m, TOKENIZER_FIGURES) for name, m in measured.items()}, "tokenizer"),
         *(drawn(figure) for figure in ("tokens_per_sentence", "premium", "context_english_bytes")),
         "<h2>vocabulary by script</h2>",
-        row_chart(by_script(measured), title="tokens by script"),
+        chart(by_script(measured), "tokens by script", "{:,.0f}"),
         *(f"<h2>{html.escape(name)}</h2>{language_table(m)}" for name, m in measured.items()),
     ]
-    return html_page("Tokenizer parity", sections)
+    return html_page("Tokenizer parity", sections, style=STYLE)
+
+
+def chart(groups: Mapping[str, Mapping[str, float]], title: str, form: str) -> str:
+    return f'<div class="scroll">{row_chart(groups, title=title, form=form)}</div>'
 
 
 def by_script(measured: Mapping[str, Mapping[str, Any]], largest: int = 12) -> dict[str, dict[str, float]]:
@@ -108,7 +124,14 @@ def by_script(measured: Mapping[str, Mapping[str, Any]], largest: int = 12) -> d
 
 
 def language_table(measured: Mapping[str, Any]) -> str:
-    return named_table({code: row(language, LANGUAGE_FIGURES) for code, language in measured["languages"].items()}, "")
+    return named_table(
+        {f"{name_of(code)} {code}": row(language, LANGUAGE_FIGURES) for code, language in measured["languages"].items()}, ""
+    )
+
+
+def name_of(code: str) -> str:
+    """Return a language's own name, or the code of one that is not in the table."""
+    return languages()[code].name if code in languages() else code
 
 
 def row(values: Mapping[str, Any], figures: Mapping[str, tuple[str, str]]) -> dict[str, str]:

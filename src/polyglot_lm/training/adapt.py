@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polyglot_lm.model.config import padded_vocab_size
-from polyglot_lm.model.hf import CONFIG, HEAD, MODEL_FOLDER, load_hf, save_hf, weight_files
+from polyglot_lm.model.config import ModelConfig, padded_vocab_size
+from polyglot_lm.model.hf import CONFIG, HEAD, from_hf_config, load_hf, save_hf, weight_files
 from polyglot_lm.model.transformer import GPTNeoX
-from polyglot_lm.pipeline import Counters, UserError, stage, xxh3_128_file
+from polyglot_lm.pipeline import Counters, UserError, read_json, stage, xxh3_128_file
 from polyglot_lm.tokenizer import CONFIG_FILE, TOKENIZER_FILE, Tokenizer
 
 EMBEDDING = "embed_in.weight"
@@ -39,6 +39,11 @@ class ModelFolder:
             if not (self.path / name).exists():
                 raise UserError(f"no {name} in {str(self.path)!r}; give the folder of an exported GPT-NeoX model")
 
+    @property
+    def shape(self) -> ModelConfig:
+        """The model's shape, its vocabulary padded; raises UserError for another architecture."""
+        return from_hf_config(read_json(self.path / CONFIG))
+
     def identity(self) -> Any:
         files = [self.path / CONFIG, self.path / TOKENIZER_FILE, *weight_files(self.path)]
         return {"type": "ModelFolder", "files": {file.name: content_hash(file, file.stat().st_mtime_ns) for file in files}}
@@ -50,15 +55,14 @@ def content_hash(file: Path, _changed: int) -> str:
 
 
 @stage(version=1)
-def adapt_model(out: Path, *, model: ModelFolder, tokenizer: Path | None, context: int | None) -> Counters:
+def adapt_model(out: Path, *, model: ModelFolder | Path, tokenizer: Path | None, context: int | None) -> Counters:
     """Write the model with the vocabulary of `tokenizer` and a context (None: its own), and the tokenizer beside it.
 
     Rotary positions have no table to extend, but beyond the old context they are untrained.
     """
-    place = model.path / MODEL_FOLDER if (model.path / MODEL_FOLDER / CONFIG).exists() else model.path
-    network, old = load_hf(place), Tokenizer(model.path)
-    chosen = tokenizer or model.path
-    new = Tokenizer(chosen)
+    folder = model.path if isinstance(model, ModelFolder) else model
+    chosen = tokenizer or folder
+    network, old, new = load_hf(folder), Tokenizer(folder), Tokenizer(chosen)
     cuts = pieces(new, old)
     if tokenizer is not None:
         network = with_vocabulary(network, cuts, padded_vocab_size(new.vocab_size))

@@ -79,7 +79,10 @@ class ShardWriter(FileSystemWriter):
         """Leave out what names this very save: a random id and the folder."""
 
     def write_data(self, plan: SavePlan, planner: SavePlanner) -> "torch.futures.Future[list[WriteResult]]":
-        written = super().write_data(plan, planner)
+        try:
+            written = super().write_data(plan, planner)
+        except RuntimeError as error:  # torch.save hides what the disk said
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
         rank = plan.storage_data.prefix.strip("_")
         checksums = {path.name: xxh3_128_file(path) for path in sorted(self.temporary.glob(f"__{rank}_*"))}
         write_json(self.temporary / NOTE.format(rank), checksums)
@@ -144,6 +147,13 @@ class Saver:
         if pending is not None:
             with explained(self.folder):
                 pending.result()
+
+    def close(self) -> None:
+        """Wait for the last save, whatever else went wrong, and end the thread."""
+        try:
+            self.finish()
+        finally:
+            self.thread.shutdown()
 
 
 @contextmanager

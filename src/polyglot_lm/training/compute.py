@@ -16,7 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
+from polyglot_lm.model.config import ModelConfig
 from polyglot_lm.model.transformer import GPTNeoX
+from polyglot_lm.pipeline import UserError
+from polyglot_lm.training.attention import HOPPER
 from polyglot_lm.training.loss import linear_cross_entropy
 
 
@@ -42,15 +45,35 @@ class Compute:
             raise ValueError(f"z_loss is {self.z_loss}; it must be at least 0")
 
 
-def prepare(network: GPTNeoX, compute: Compute, device: torch.device) -> None:
-    """Change the blocks in place; call it before sharding and before the first step."""
+def prepare(network: GPTNeoX, compute: Compute, device: torch.device, *, by_hand: bool = True) -> None:
+    """Change the blocks in place; call it before sharding and before the first step.
+
+    Tensor parallelism replaces linear layers, which blocks by hand pass by: it wants `by_hand=False`. Raises UserError for FP8
+    where there are no blocks by hand.
+    """
     if compute.precision != "fp32":
         network.embed_in.register_forward_hook(to_bf16)
+    if by_hand and compute.precision != "fp32" and fits_blocks_by_hand(network.config, device):
+        from polyglot_lm.training.blocks import Bf16, Fp8, HandBlock  # triton is not there on a CPU
+
+        for block in network.layers:
+            products = Fp8 if compute.precision == "fp8" else Bf16
+            block.forward = HandBlock(block, products, compute.recompute, tanh=network.config.gelu == "tanh")
+        return
+    if compute.precision == "fp8":
+        raise UserError(f"precision is 'fp8', which needs a Hopper GPU and parallel residuals; use bf16 on {device}")
     for block in network.layers:
         if compute.recompute != "none":
             block.forward = recomputed(block.forward, selective=compute.recompute == "selective")
         if compute.compile:
             block.compile(fullgraph=True, dynamic=False)
+
+
+def fits_blocks_by_hand(model: ModelConfig, device: torch.device) -> bool:
+    """Tell whether `training.blocks` computes this shape on this device; its tiles are 128 tokens by 64 columns."""
+    hopper = device.type == "cuda" and torch.cuda.get_device_capability(device) == HOPPER
+    whole = model.context % 128 == 0 and model.width % 64 == 0 and model.mlp_width % 64 == 0 and model.head_width in (64, 128, 256)
+    return hopper and whole and model.parallel_residual
 
 
 def recomputed(forward: Callable[..., Tensor], *, selective: bool) -> Callable[..., Tensor]:

@@ -11,6 +11,7 @@ on. The trained model is written to `model/` in the Hugging Face format, which i
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from polyglot_lm.mixture.controller import Equaliser
 from polyglot_lm.model.config import ModelConfig
 from polyglot_lm.model.hf import MODEL_FOLDER, save_hf
 from polyglot_lm.pipeline import Counters, Layout, Runtime, Task, UserError, stage
+from polyglot_lm.training.attention import attention_backend
 from polyglot_lm.training.checkpoint import checkpoints, number, remove
 from polyglot_lm.training.config import Plan, TrainingConfig
 from polyglot_lm.training.control import Control
@@ -82,11 +84,17 @@ def train(
         Watchdog(world.rank, runtime.stall_seconds) as watchdog,
         noticed() as asked,
     ):
-        check_batch(training, runtime.layout, world)
+        check_layout(plan, runtime.layout, world)
         control = Control.read(corpora, tokenizer, expected=read_tokenizers(mixture))
+        if world.first:
+            runtime.progress.say(f"attention: {attention_backend(model, world.device)}")
         run = Run.begin(out, plan, world, runtime)
         about = {"model": asdict(model), "optim": asdict(optim), "training": asdict(training), "processes": world.size}
-        with opened_logs(out, until_step=run.step, about=about, runtime=runtime, writes=world.first) as logs:
+        with (
+            closing(run.reading),
+            closing(run.saver),
+            opened_logs(out, until_step=run.step, about=about, runtime=runtime, writes=world.first) as logs,
+        ):
             total = training.steps * plan.tokens_a_step
             with runtime.progress.task("training", total=total, unit="tok", done=run.tokens) as task, garbage_at_rest():
                 Loop(run, control, logs, task, watchdog, asked).to_the_end(runtime.checkpoint_seconds)
@@ -104,8 +112,13 @@ def train(
             }
 
 
-def check_batch(config: TrainingConfig, layout: Layout, world: World) -> None:
-    """Raise UserError for a batch that ranks or micro-batches do not divide evenly."""
+def check_layout(plan: Plan, layout: Layout, world: World) -> None:
+    """Raise UserError for heads or a batch that ranks or micro-batches do not divide evenly."""
+    config, model = plan.config, plan.model
+    if model.num_heads % world.tensor or model.mlp_width % world.tensor:
+        raise UserError(
+            f"tensor is {world.tensor}; it must divide the {model.num_heads} heads and the MLP's {model.mlp_width} columns"
+        )
     if config.batch_windows % world.readers:
         raise UserError(f"batch_windows is {config.batch_windows}; {world.readers} processes must divide it evenly")
     part = config.batch_windows // world.readers
@@ -129,23 +142,22 @@ class Loop:
 
     def to_the_end(self, checkpoint_seconds: float) -> None:
         run, config, saved = self.run, self.run.plan.config, time.monotonic()
-        try:
-            while run.step < config.steps:
-                self.step()
-                last = run.step == config.steps
-                if (run.step % LOG_EVERY == 0 or last) and not self.log():
-                    continue
-                if run.step % config.control_every == 0 or last:
-                    self.look()
-                late = run.world.first and time.monotonic() - saved > checkpoint_seconds
-                wished, stop = run.world.highest(late, self.asked.received or 0)
-                if last or wished or stop or run.keep.milestone(run.step):
-                    self.save()
-                    saved = time.monotonic()
-                if stop and not last:
-                    raise UserError(f"asked to stop by a signal; step {run.step} of {config.steps} is saved, run again to go on")
-        finally:
-            run.saver.finish()
+        while run.step < config.steps:
+            self.step()
+            last = run.step == config.steps
+            if (run.step % LOG_EVERY == 0 or last) and not self.log():
+                continue
+            if run.step % config.control_every == 0 or last:
+                self.look()
+            late = run.world.first and time.monotonic() - saved > checkpoint_seconds
+            wished, stop = run.world.highest(late, self.asked.received or 0)
+            if last or stop or run.keep.milestone(run.step) or (wished and not self.astray()):
+                self.save()
+                saved = time.monotonic()
+            if stop and not last:
+                run.saver.finish()
+                raise UserError(f"asked to stop by a signal; step {run.step} of {config.steps} is saved, run again to go on")
+        run.saver.finish()
         if run.world.first:
             replace(run.keep, newest=1).prune(run.saver.folder)
 
@@ -163,6 +175,11 @@ class Loop:
         for entry in self.ledger.settle():
             if entry.reason:
                 self.logs.write(step=entry.step, skipped=REASONS[entry.reason], loss=entry.loss, gradient_norm=entry.norm)
+
+    def astray(self) -> bool:
+        """Say whether the last step was left out: then nothing new is worth a checkpoint that an older one makes way for."""
+        self.settle()
+        return bool(self.ledger.row)
 
     def log(self) -> bool:
         """Write how the last step went, and how fast; return False when the training went back instead."""

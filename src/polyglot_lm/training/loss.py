@@ -64,6 +64,10 @@ class LinearCrossEntropy(torch.autograd.Function):
 
 def softmax_loss_(logits_NV: Tensor, targets_N: Tensor, z_loss: float) -> tuple[Tensor, Tensor]:
     """Return the summed loss of these tokens and its gradient to the logits, which overwrites them."""
+    if logits_NV.is_cuda:
+        from polyglot_lm.training import kernels  # triton is not there on a CPU
+
+        return kernels.softmax_loss_(logits_NV, targets_N, z_loss).sum(), logits_NV
     counts_N1 = (targets_N != IGNORED).float().unsqueeze(1)
     chosen_N1 = targets_N.clamp(min=0).unsqueeze(1)
     log_p_NV = torch.log_softmax(logits_NV, dim=1, dtype=torch.float32)

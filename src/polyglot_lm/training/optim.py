@@ -104,10 +104,11 @@ def alike(parameters: Sequence[Tensor]) -> list[list[Tensor]]:
 
 def take_steps(optimizers: Sequence[Optimizer], *, norm: Tensor, clip_norm: float, leave_out: Tensor) -> None:
     """Update the parameters by gradients clipped to `clip_norm`, or leave them as they are where `leave_out` is not 0."""
+    skipped = leave_out.bool().float()  # the kernels compare with 1, and take it back from the number of steps
     shrink = ((norm + 1e-6) / clip_norm).clamp(min=1.0)
     for optimizer in optimizers:
         if isinstance(optimizer, torch.optim.AdamW):
-            optimizer.grad_scale, optimizer.found_inf = shrink, leave_out.float()  # type: ignore[attr-defined] # as GradScaler does
+            optimizer.grad_scale, optimizer.found_inf = shrink, skipped  # type: ignore[attr-defined] # as GradScaler does
             optimizer.step()
         elif not leave_out:  # torch's Muon takes no verdict on the device: the host waits here
             gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]

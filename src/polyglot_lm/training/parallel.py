@@ -82,7 +82,11 @@ class World:
             return
         copies = self.size // (self.shards * self.tensor)
         mesh = self.mesh[REPLICA, SHARD] if copies > 1 else self.mesh[SHARD]
-        precision = MixedPrecisionPolicy(param_dtype=torch.bfloat16 if low_precision else None, reduce_dtype=torch.float32)
+        precision = MixedPrecisionPolicy(
+            param_dtype=torch.bfloat16 if low_precision else None,
+            reduce_dtype=torch.float32,
+            cast_forward_inputs=False,  # the rotary tables stay fp32
+        )
         for module in (*network.layers, network):
             fully_shard(module, mesh=mesh, mp_policy=precision)
         for part in network.modules():

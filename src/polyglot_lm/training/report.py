@@ -1,8 +1,8 @@
 """The training report: one page of curves from what a training wrote about itself.
 
 It reads `metrics.jsonl` and `speed.jsonl` of a folder, whole or still being written, and changes nothing. Curves are over tokens
-where the lines say them, so that trainings of different batch sizes can be laid side by side; what happened to the run (a skipped
-step, a rewind, another number of GPUs) is a dotted mark in every curve, and a table.
+where the lines say them, so that trainings of different batch sizes can be laid side by side; what happened to the run (a step left
+out, a way back, other shares) is a dotted mark in every curve, and a table.
 """
 
 import html
@@ -15,7 +15,7 @@ from polyglot_lm.languages import languages
 from polyglot_lm.pages import figure, figures, html_page, line_chart, share, table
 from polyglot_lm.pipeline import UserError, atomic_text
 from polyglot_lm.shards import METRICS_FILE, read_metrics
-from polyglot_lm.training.logs import SPEED_FILE
+from polyglot_lm.training.logs import SPEED_FILE, story_of
 
 PAGE_FILE = "training.html"
 SETTLED = 0.03  # of the steps: what comes before may leave the chart through its top
@@ -48,8 +48,9 @@ def write_training_report(folder: Path, out: Path | None = None) -> Path:
 
 def training_page(title: str, lines: Lines, speeds: Lines) -> str:
     place, unit = axis(lines)
-    events = [line for line in lines if "event" in line]
-    marks = [(place(line), str(line["event"])) for line in events]
+    events = [(line, story) for line in lines if (story := story_of(line))]
+    lines = [line for line in lines if not story_of(line)]  # the loss of a step that was left out belongs to no curve
+    marks = [(place(line), story) for line, story in events]
 
     def chart(
         heading: str, y_label: str, drawn: Mapping[str, list[tuple[float, float]]], *, noisy: bool = False, low: float | None = None
@@ -66,7 +67,7 @@ def training_page(title: str, lines: Lines, speeds: Lines) -> str:
         summary(lines, speeds),
         chart("Training loss", "nats per token", {"loss": points_of(lines, "loss", place)}, noisy=True),
         chart("Held-out bits per byte (control text)", "bits per byte", by_language(lines, "control_bits_per_byte", place)),
-        chart("Training loss by language", "nats per token", by_language(lines, "language_loss", place), noisy=True),
+        chart("Held-out loss (control text)", "nats per token", by_language(lines, "control_loss", place)),
         *(
             chart(heading, label, {name.replace("_", " "): points_of(lines, name, place)}, noisy=name == "gradient_norm", low=0)
             for name, (heading, label) in FACTS.items()
@@ -97,15 +98,17 @@ def summary(lines: Lines, speeds: Lines) -> str:
         found.append(figure(f"{tokens_s:,.0f}", "tokens/s", f"{share(newest(speeds, 'data_wait'), 1)} waiting for data"))
     if (mfu := newest(speeds, "mfu")) is not None:
         found.append(figure(f"{mfu:.1%}", "MFU", f"causal {newest(speeds, 'mfu_causal'):.1%}"))
+    if (saving := newest(speeds, "save_seconds")) is not None:
+        found.append(figure(f"{saving:.1f} s", "stood still to save"))
     if (ceiling := newest(speeds, "of_ceiling")) is not None:
         found.append(figure(f"{ceiling:.1%}", "of a product measured there"))
     return figures(found)
 
 
-def happened(events: Lines) -> str:
+def happened(events: Sequence[tuple[Mapping[str, Any], str]]) -> str:
     if not events:
         return ""
-    rows = [(f"{line['step']:,}", f'<td style="text-align:left">{html.escape(str(line["event"]))}</td>') for line in events]
+    rows = [(f"{line['step']:,}", f'<td style="text-align:left">{html.escape(story)}</td>') for line, story in events]
     return "<h2>What happened</h2>" + table(("step", ""), rows)
 
 

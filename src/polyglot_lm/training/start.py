@@ -28,7 +28,7 @@ def placed_network(config: ModelConfig, compute: Compute, world: World) -> GPTNe
     with torch.device("meta"):
         network = GPTNeoX(config)
     world.split(network)
-    prepare(network, compute, world.device)
+    prepare(network, compute, world.device, by_hand=world.tensor == 1)
     world.shard(network, low_precision=compute.precision != "fp32")
     network.to_empty(device=world.device)
     if config.tied_head:  # memory was given to each name
