@@ -140,27 +140,13 @@ def ours(path: Path, text: str, ceiling: float) -> dict[str, Any]:
     """Run `SIZE:PRECISION:key=value…`; keys: mb, batch, steps, recompute, vocab, chunk, hand, compile, seed."""
     size, precision, *pairs = text.split(":")
     chosen = {
-        **{
-            "mb": 16,
-            "batch": 64,
-            "steps": 8,
-            "recompute": "none",
-            "vocab": 30_003,
-            "chunk": 8192,
-            "hand": 1,
-            "compile": 1,
-            "seed": 0,
-        },
+        **{"mb": 16, "batch": 64, "steps": 8, "recompute": "none", "vocab": 30_003, "chunk": 8192, "hand": 1, "compile": 1, "seed": 0},
         **dict(pair.split("=") for pair in pairs),
     }
     number = {key: int(value) for key, value in chosen.items() if key != "recompute"}
     model = replace(polyglot_ko(size), vocab_size=padded_vocab_size(number["vocab"]))
     compute = Compute(
-        precision=precision,
-        compile=bool(number["compile"]),
-        recompute=chosen["recompute"],
-        loss_chunk_tokens=number["chunk"],
-        z_loss=0.0,
+        precision=precision, compile=bool(number["compile"]), recompute=chosen["recompute"], loss_chunk_tokens=number["chunk"], z_loss=0.0
     )
     forget()
     trainee = our_trainee(model, compute, number["mb"], number["seed"], by_hand=bool(number["hand"]))
@@ -199,9 +185,7 @@ def check(path: Path) -> dict[str, Any]:
         expected = torch.nn.functional.cross_entropy(theirs_BTV.flatten(0, 1), rows[:, 1:].flatten(), reduction="sum").item()
     for precision in ("bf16", "fp8"):
         network = network.__class__(model).to(CUDA) if precision == "fp8" else network
-        network.load_state_dict(
-            {name.removeprefix("gpt_neox.").replace("lm_head", "embed_out"): value for name, value in theirs.state_dict().items()}
-        )
+        network.load_state_dict({name.removeprefix("gpt_neox.").replace("lm_head", "embed_out"): value for name, value in theirs.state_dict().items()})
         compute = Compute(precision=precision, compile=False, recompute="none", loss_chunk_tokens=1024, z_loss=0.0)
         prepare(network, compute, CUDA)
         found[f"1.3b loss {precision}"] = [loss_sum(network, rows[:, :-1], rows[:, 1:], compute).item(), expected]

@@ -61,11 +61,7 @@ def encode(out: Path, num_tokens: int) -> None:
                 if not texts:
                     del streams[code]
                     continue
-                ids = [
-                    token
-                    for document in tokenizer.encode_batch(texts, parse_special=False)
-                    for token in (*document, tokenizer.end_id)
-                ]
+                ids = [token for document in tokenizer.encode_batch(texts, parse_special=False) for token in (*document, tokenizer.end_id)]
                 found.append(np.array(ids, dtype=np.uint16))
     np.save(out, np.concatenate(found)[:num_tokens])
 

@@ -119,6 +119,7 @@ def test_a_task_that_fails_stops_no_other(tmp_path: Path, model: BenchedModel, d
     write_split(root / "xcopa_id", "test", COPA)
     failed = bench(tmp_path / "out", model, root)
     assert failed.keys() == {"kobest_wic", "nsmc", "indonli"}
+    assert failed["nsmc"] == "nsmc has no items in test; look into its file, or leave it out"
     assert "has no test_lay.jsonl.zst; leave indonli out" in failed["indonli"]
     assert all(reason and "\n" not in reason for reason in failed.values())
     assert [score["name"] for score in read_scores(tmp_path / "out")] == ["xcopa_id"]

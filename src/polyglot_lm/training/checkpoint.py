@@ -148,6 +148,7 @@ class Saver:
             with explained(self.folder):
                 pending.result()
 
+
     def close(self) -> None:
         """Wait for the last save, whatever else went wrong, and end the thread."""
         try:
