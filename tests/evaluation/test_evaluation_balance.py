@@ -1,7 +1,6 @@
 """The balance report over a model that was really trained, measured and compared: what it says, and that it says only that."""
 
 import json
-import sys
 from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,9 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-
-sys.path.append(str(Path(__file__).parents[1] / "release"))
-from tiny_chain import NAMES, PREMIUMS, run_chain
+from release.tiny_chain import NAMES, PREMIUMS, run_chain
 
 from polyglot_lm.evaluation.balance import gates, shares_over_time, write_balance
 from polyglot_lm.evaluation.balance_page import balance_page
@@ -19,7 +16,6 @@ from polyglot_lm.evaluation.evaluate import corpora_below, describe_model, measu
 from polyglot_lm.evaluation.models import load_model
 from polyglot_lm.evaluation.monolingual import gather_references, read_references
 from polyglot_lm.evaluation.plots import heat_map, interval_chart, log_chart, lorenz, round_values, scatter
-from polyglot_lm.evaluation.task_page import chance_sentence
 from polyglot_lm.pipeline import Runtime, UserError, write_json
 
 ONE_THREAD = Runtime(threads=1, device="cpu")
@@ -177,11 +173,6 @@ def test_shares_over_time_are_those_of_stages_or_of_the_controller() -> None:
     assert shares_over_time([], {**mixture, "stages": stages[:1]}, 100) == []
     logged = shares_over_time([{"step": 30, "shares": {"a": 0.3, "b": 0.7}}], mixture, 100)
     assert logged == [(0.0, even), (30.0, {"ko": 0.3, "en": 0.7})]
-
-
-def test_a_bench_at_chance_says_so() -> None:
-    assert "All 2 scores are at chance" in chance_sentence([{"at_chance": True}] * 2)
-    assert "1 of 2 scores are at chance" in chance_sentence([{"at_chance": True}, {"at_chance": False}])
 
 
 def test_charts_of_one_point_and_of_odd_names_are_drawn(report: tuple[dict[str, Any], str]) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from tiny_models import write_model
+from evaluation.tiny_models import write_model
 
 from polyglot_lm.corpus.decontaminate import HIT_SCHEMA
 from polyglot_lm.evaluation.bench import read_scores, run_bench
@@ -119,6 +119,7 @@ def test_a_task_that_fails_stops_no_other(tmp_path: Path, model: BenchedModel, d
     write_split(root / "xcopa_id", "test", COPA)
     failed = bench(tmp_path / "out", model, root)
     assert failed.keys() == {"kobest_wic", "nsmc", "indonli"}
+    assert failed["nsmc"] == "nsmc has no items in test; look into its file, or leave it out"
     assert "has no test_lay.jsonl.zst; leave indonli out" in failed["indonli"]
     assert all(reason and "\n" not in reason for reason in failed.values())
     assert [score["name"] for score in read_scores(tmp_path / "out")] == ["xcopa_id"]
@@ -182,3 +183,5 @@ def test_tasks_are_chosen_by_name_family_and_language(data: Path) -> None:
     assert all(task.hub for task in chosen_tasks([], None))
     with pytest.raises(UserError, match="no task 'kobest_wik'; did you mean 'kobest_wic'"):
         chosen_tasks(["kobest_wik"], data)
+    with pytest.raises(UserError, match="no folder 'nowhere' of tasks"):
+        chosen_tasks([], Path("nowhere"))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_models import TEXTS, write_model
+from evaluation.tiny_models import TEXTS, write_model
 
 from polyglot_lm.evaluation.content import HubScorer, lengths_by_offset, text_bits
 from polyglot_lm.evaluation.harness import BenchModel, MaskedBenchModel

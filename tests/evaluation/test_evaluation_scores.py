@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from polyglot_lm.evaluation.scores import averages, commonest_share, f1_with_interval, mean_with_interval, score_items
+from polyglot_lm.evaluation.scores import (
+    averages,
+    chance_verdict,
+    commonest_share,
+    f1_with_interval,
+    lucky,
+    mean_with_interval,
+    score_items,
+)
 
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30)
 
@@ -74,3 +82,12 @@ def test_only_families_of_all_languages_enter_an_average() -> None:
     assert found["mean"] == pytest.approx(0.3)
     assert found["coverage"] == {"Belebele": ["ko", "th"], "KoBEST": ["ko"]}
     assert averages(scores, ["ko", "th", "vi"])["mean"] is None
+
+
+def test_a_bench_at_chance_says_so_and_luck_is_no_competence() -> None:
+    at, above = {"at_chance": True}, {"at_chance": False}
+    assert chance_verdict([at] * 38) == "All 38 scores are at chance: they say nothing of this model's competence."
+    assert "37 of 38 scores are at chance, and 1 above it is no more than luck" in chance_verdict([at] * 37 + [above])
+    assert chance_verdict([at] * 30 + [above] * 8).startswith("30 of 38 scores are at chance, and say nothing")
+    drawn = np.random.default_rng(0).binomial(38, 0.025, size=20_000)
+    assert lucky(38) == np.quantile(drawn, 0.95)

@@ -12,7 +12,7 @@ import pytest
 from conftest import SENTENCES, tiny_texts
 
 REPOSITORY = Path(__file__).parents[2]
-DOCS = [REPOSITORY / "docs" / f"{name}.md" for name in ("balance", "corpus", "release", "tokenizer")]
+DOCS = [REPOSITORY / "docs" / f"{name}.md" for name in ("balance", "corpus", "evaluation", "release", "tokenizer")]
 PAGES = {path: path.read_text(encoding="utf-8") for path in (REPOSITORY / "README.md", *DOCS)}
 README = PAGES[REPOSITORY / "README.md"]
 TINY = "vocab_size=1024 width=32 layers=2 heads=2 context=64 steps=30 batch_windows=4".split()
@@ -38,6 +38,8 @@ def polyglot(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]
         if any(word.startswith("source=") for word in own):
             own += ["--set", "vocab_size=384"]  # `my_text` has few words
         words = [*words[: verbs + 1], *small, *own]
+    if words[:2] == ["run", "references"]:
+        words = [*words[:2], "--set", f"base_settings={','.join(TINY)}", *words[2:]]
     words = [re.sub("^vocab_size=65536$", "vocab_size=384", word) for word in words]
     return subprocess.run(
         [sys.executable, "-m", "polyglot_lm.cli", *words], cwd=folder, capture_output=True, text=True, check=False

@@ -36,14 +36,14 @@ def evaluate(
     os.environ.setdefault("TQDM_DISABLE", "1")  # the harness's bars would write into ours
     import torch
 
+    from polyglot_lm.evaluation.bench import read_scores
     from polyglot_lm.evaluation.catalogue import chosen_tasks
-    from polyglot_lm.evaluation.evaluate import corpora_below, describe_model, measure_tasks, measure_text
+    from polyglot_lm.evaluation.evaluate import corpora_below, describe_model, measure_tasks, measure_text, own_corpora
     from polyglot_lm.evaluation.models import load_model
+    from polyglot_lm.evaluation.scores import chance_verdict
     from polyglot_lm.languages import languages as table
     from polyglot_lm.languages import select
 
-    if data is not None and not data.is_dir():
-        raise UserError(f"no folder {str(data)!r}; --data takes a folder with TASK/SPLIT.jsonl.zst")
     chosen = chosen_tasks([] if tasks == ALL else comma_separated(tasks), data) if tasks or data else []
     counts = sorted({whole_number(text) for text in comma_separated(shots)})
     codes = [language.code for language in select(comma_separated(languages) or tuple(table()))]
@@ -51,28 +51,27 @@ def evaluate(
     loaded = load_model(model, device=device)
     folder, runtime = out or DEFAULT_OUT / Path(model).name, Runtime(threads=threads, device=device, progress=terminal())
     described = describe_model(folder, loaded)
-    own = described.get("folders", {}).get("corpora", {}) if corpora is None else {}
-    found = {code: Path(described["root"]) / place for code, place in own.items() if code in codes}
-    found = corpora_below(corpora, codes) if corpora is not None else found
+    found = own_corpora(described, codes) if corpora is None else corpora_below(corpora, codes)
     if found or parallel is not None:
-        premiums = {code: table()[code].byte_premium for code in codes}
+        costs = {code: table()[code].byte_premium for code in codes}
         measure_text(
             folder,
             loaded,
             corpora=found,
             parallel=parallel,
-            byte_premiums=premiums,
+            byte_premiums=costs,
             window_english_bytes=window_bytes,
             runtime=runtime,
         )
-    failed = {}
+    if not (found or parallel or chosen):
+        raise UserError("nothing to measure; give --data or --tasks, --corpora or --parallel")
+    failed: dict[str, str] = {}
     if chosen:
         failed = measure_tasks(
             folder, loaded, chosen, data=data, shots=counts, limit=limit, languages=codes, corpora=found, runtime=runtime
         )
-    if not (found or parallel or chosen):
-        raise UserError("nothing to measure; give --data or --tasks, --corpora or --parallel")
-    print(f"{folder}\n\nnext\n  polyglot balance {folder}")
+    verdict = [chance_verdict(scores)] if (scores := read_scores(folder)) else []
+    print("\n".join([*verdict, str(folder), "", "next", f"  polyglot balance {folder}"]))
     return fail(f"{len(failed)} tasks failed: {', '.join(failed)}", TASKS_FAILED) if failed else 0
 
 

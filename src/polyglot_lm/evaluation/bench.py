@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from polyglot_lm.evaluation.catalogue import BenchTask
-from polyglot_lm.evaluation.local import write_prompts
+from polyglot_lm.evaluation.local import read_rows, write_prompts
 from polyglot_lm.evaluation.models import BenchedModel
 from polyglot_lm.evaluation.scores import score_items
 from polyglot_lm.pipeline import Progress, UserError, atomic_path, read_json, write_json, xxh3_128_file
@@ -89,14 +89,15 @@ def run_task(
         raise MissingExtraError from error
     if shots and task.shots is None:
         raise UserError(f"{task.name} has no examples to show; run it with --shots 0")
+    num_items = len(read_rows(task.files(data)[task.split])) if data else limit or 1000  # of the hub: for the bar alone
+    if not num_items:
+        raise UserError(f"{task.name} has no items in {task.split}; look into its file, or leave it out")
     write_prompts(out / PROMPTS_FOLDER, [task], data, harness.PROMPTS)
     started = time.monotonic()
-    with progress.task(task.name, total=(limit or 1000) * max(1, task.choices), unit="answers") as bar:
+    with progress.task(task.name, total=min(num_items, limit or num_items) * max(1, task.choices), unit="answers") as bar:
         benched = (harness.MaskedBenchModel if model.masked else harness.BenchModel)(model, bar)
         found = harness.evaluate_task(benched, task.name, out / PROMPTS_FOLDER, shots=shots, limit=limit)
     items = list(items_of(harness.gathered(found["samples"]), task))
-    if not items:
-        raise UserError(f"{task.name} has no items; look into its data, or leave it out")
     result = {
         "identity": identity_of(model, task, data, shots, limit),
         "name": task.name,
@@ -128,8 +129,8 @@ def items_of(samples: Mapping[int, Mapping[str, Any]], task: BenchTask) -> Itera
 
 
 def label_of(target: Any, task: BenchTask) -> str | None:
-    """Return the right answer where it is a place or a letter; None where it is a text, of this item alone."""
-    return str(target) if task.choices and len(str(target)) == 1 else None
+    """Return the right answer where it is a place, a letter or a number; None where it is a text, of this item alone."""
+    return str(target) if not task.choices or len(str(target)) == 1 else None
 
 
 def write_items(path: Path, items: Sequence[Mapping[str, Any]]) -> None:

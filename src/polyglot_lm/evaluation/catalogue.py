@@ -79,8 +79,10 @@ def members(family: str, entry: Mapping[str, Any]) -> Iterable[BenchTask]:
 def chosen_tasks(names: Iterable[str], data: Path | None) -> list[BenchTask]:
     """Return tasks by name, family or language; none named means all that `data` holds, or that the hub has without it.
 
-    Raises UserError for a name that is none of these.
+    Raises UserError for a name that is none of these, and for a folder that is not there.
     """
+    if data is not None and not data.is_dir():
+        raise UserError(f"no folder {str(data)!r} of tasks; give one with TASK/SPLIT{SUFFIX}")
     known, wanted = catalogue(), list(names)
     if not wanted:
         here = {folder.name for folder in data.iterdir()} if data else {task.name for task in known.values() if task.hub}

@@ -56,6 +56,12 @@ def root_of(folder: Path, record: Mapping[str, Any]) -> Path:
     return root
 
 
+def own_corpora(described: Mapping[str, Any], languages: Sequence[str]) -> dict[str, Path]:
+    """Return the corpora that a recipe's model was made from, by language; none for another model. `described`: `model.json`."""
+    own = described.get("folders", {}).get("corpora", {})
+    return {code: Path(described["root"]) / place for code, place in own.items() if code in languages}
+
+
 def corpora_below(root: Path, languages: Sequence[str]) -> dict[str, Path]:
     """Return the corpora in a folder by language: `ko` or `ko-1a2b3c4d`, of ROOT or of ROOT/corpus.
 

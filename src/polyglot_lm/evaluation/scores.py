@@ -5,6 +5,7 @@ reaches down to guessing or to always giving the commonest answer. Averages go o
 none is there, no average is given, because a mean over different tasks compares nothing.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -77,6 +78,29 @@ def commonest_share(gold: Sequence[Any]) -> float | None:
     if any(answer is None for answer in gold):
         return None
     return Counter(gold).most_common(1)[0][1] / len(gold)
+
+
+def chance_verdict(scores: Sequence[Mapping[str, Any]]) -> str:
+    """Say in a sentence how many scores are at chance, and whether the others are more than luck would give."""
+    above, total = sum(not score["at_chance"] for score in scores), len(scores)
+    if above == 0:
+        return f"All {total} scores are at chance: they say nothing of this model's competence."
+    if above <= lucky(total):
+        return (
+            f"{total - above} of {total} scores are at chance, and {above} above it is no more than luck gives so many: "
+            "together they say nothing of this model's competence."
+        )
+    return f"{total - above} of {total} scores are at chance, and say nothing of this model's competence."
+
+
+def lucky(total: int) -> int:
+    """Return how many of so many intervals lie above chance by luck alone, at most, in 95 of 100 benches."""
+    rate, seen = (1 - CONFIDENCE) / 2, 0.0
+    for above in range(total + 1):
+        seen += math.comb(total, above) * rate**above * (1 - rate) ** (total - above)
+        if seen >= CONFIDENCE:
+            return above
+    return total
 
 
 def averages(scores: Sequence[Mapping[str, Any]], languages: Sequence[str]) -> dict[str, Any]:

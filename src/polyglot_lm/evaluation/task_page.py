@@ -10,6 +10,7 @@ from typing import Any
 
 from polyglot_lm.evaluation.plots import heat_map
 from polyglot_lm.evaluation.published import published_tasks
+from polyglot_lm.evaluation.scores import chance_verdict
 from polyglot_lm.languages import languages
 from polyglot_lm.pages import NOTHING, table
 
@@ -25,19 +26,11 @@ def task_sections(report: Mapping[str, Any]) -> Iterator[str]:
             rows.setdefault(score["family"] + (f", {score['shots']} shots" if score["shots"] else ""), {})[score["language"]] = (
                 score["normalised"]
             )
-        yield (
-            f"<h2>{html.escape(model['name'])}: tasks</h2>{chance_sentence(scores)}{average_sentence(model['tasks'], names)}"
-            + wide(heat_map(rows, names, title="Tasks by language"))
-            + '<p class="note">(accuracy − chance) / (1 − chance): 0 is guessing, 1 is all right; not cut off below 0.</p>'
-        )
+        verdict = f"<p><b>{html.escape(chance_verdict(scores))}</b></p>{average_sentence(model['tasks'], names)}"
+        chart = wide(heat_map(rows, names, title="Tasks by language"))
+        about = "(accuracy − chance) / (1 − chance): 0 is guessing, 1 is all right; not cut off below 0."
+        yield f"<h2>{html.escape(model['name'])}: tasks</h2>{verdict}{chart}<p class='note'>{about}</p>"
         yield "<h3>Every score</h3>" + score_table(model, scores)
-
-
-def chance_sentence(scores: Sequence[Mapping[str, Any]]) -> str:
-    at_chance = sum(score["at_chance"] for score in scores)
-    if at_chance == len(scores):
-        return f"<p><b>All {len(scores)} scores are at chance: they say nothing of this model's competence.</b></p>"
-    return f"<p>{at_chance} of {len(scores)} scores are at chance (marked), and say nothing of this model's competence.</p>"
 
 
 def average_sentence(tasks: Mapping[str, Any], names: Mapping[str, str]) -> str:
