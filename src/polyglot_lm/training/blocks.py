@@ -237,9 +237,7 @@ class HandBlock:
         to_dense = products.to_weight(branch, kept.mixture, p.dense_weight)
         to_mixture = products.to_input(branch, self.weight(p, "dense_weight"))
         batch, length, heads, width = kept.heads[0].shape
-        to_heads = torch.autograd.grad(
-            kept.attended, kept.heads, to_mixture.view(batch, length, heads, width).transpose(1, 2)
-        )
+        to_heads = torch.autograd.grad(kept.attended, kept.heads, to_mixture.view(batch, length, heads, width).transpose(1, 2))
         joined, mixed_sum = kernels.rotary_join(*to_heads, cos_TR, sin_TR)
         to_mixed = products.operand(joined, of_gradient=True)
         del to_heads, to_mixture, branch, joined

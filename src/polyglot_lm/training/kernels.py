@@ -476,14 +476,25 @@ def rotary_split(
     query, key, value = (mixed_ND.new_empty(shape) for _ in range(3))
     rows = 8192 // head_width
     _rotary_kernel[(num_heads, mixed_ND.shape[0] // rows)](
-        mixed_ND, query, key, value, cos_TR, sin_TR, cos_TR, length, num_heads, head_width, rotated, *query.stride()[:3], False, rows
+        mixed_ND,
+        query,
+        key,
+        value,
+        cos_TR,
+        sin_TR,
+        cos_TR,
+        length,
+        num_heads,
+        head_width,
+        rotated,
+        *query.stride()[:3],
+        False,
+        rows,
     )
     return query, key, value
 
 
-def rotary_join(
-    to_query: Tensor, to_key: Tensor, to_value: Tensor, cos_TR: Tensor, sin_TR: Tensor
-) -> tuple[Tensor, Tensor]:
+def rotary_join(to_query: Tensor, to_key: Tensor, to_value: Tensor, cos_TR: Tensor, sin_TR: Tensor) -> tuple[Tensor, Tensor]:
     """Return the gradient to the interleaved product and its column sums, fp32, from those of [B, T, H, K] in any layout."""
     if not to_query.stride() == to_key.stride() == to_value.stride() or to_query.stride(3) != 1:
         to_query, to_key, to_value = to_query.contiguous(), to_key.contiguous(), to_value.contiguous()
