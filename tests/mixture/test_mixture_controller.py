@@ -139,6 +139,16 @@ def test_a_resumed_controller_goes_on_as_the_one_that_was_not_cut() -> None:
             assert len(saved) < 40_000
 
 
+def test_points_are_thinned_but_the_newest_stays_and_what_is_no_number_is_left_out() -> None:
+    controller = Controller(config=HONEST, prior=EQUAL, supply=dict.fromkeys(EQUAL, 1e9), total=TOTAL)
+    for step in range(1, 500):
+        controller.observe(dict.fromkeys(EQUAL, float(step)), dict.fromkeys(EQUAL, 1.0))
+        assert len(controller.contents) == len(controller.losses) <= 64
+        assert controller.contents[-1]["ko"] == step
+        controller.observe(dict.fromkeys(EQUAL, 1000.0), {**dict.fromkeys(EQUAL, 1.0), "th": math.nan})
+    assert controller.contents[0]["ko"] == 1
+
+
 def test_a_decision_is_a_line_of_json() -> None:
     _, decisions = learn(CURVES, RAW_BYTES, HONEST)
     line = json.loads(json.dumps(decisions[-1].line))

@@ -3,7 +3,8 @@
 import pytest
 
 from polyglot_lm.model.config import POLYGLOT_KO
-from polyglot_lm.pipeline import Step, UserError, stage
+from polyglot_lm.pipeline import Step, UserError, in_order, stage
+from polyglot_lm.recipes import RECIPES, build
 from polyglot_lm.recipes.pretraining import PUBLISHED, peak_learning_rate, pretraining_step, shape, token_budget
 
 
@@ -65,3 +66,24 @@ def test_a_rate_that_is_given_is_taken_and_a_model_to_begin_from_is_part_of_the_
     plain, given = training("1.3b"), training("1.3b", learning_rate=3e-4)
     assert given.arguments["optim"].learning_rate == 3e-4
     assert len({plain.address, given.address, training("1.3b", initial=nothing.step("model")).address}) == 3
+
+
+@pytest.mark.parametrize("size", list(PUBLISHED))
+def test_polyglot_ko_trains_as_published(size: str) -> None:
+    found = {step.name: step for step in in_order(build("polyglot_ko", [f"size={size}"], RECIPES).targets)}
+    arguments = found["training"].arguments
+    assert arguments["model"] == POLYGLOT_KO[size]
+    assert (arguments["training"].steps, arguments["training"].batch_windows) == (
+        PUBLISHED[size].steps,
+        PUBLISHED[size].batch_windows,
+    )
+    assert arguments["mixture"] is found["mixture"] and "model" in found
+
+
+def test_east_asian_reads_its_budget_in_whole_steps() -> None:
+    found = {step.name: step for step in in_order(build("east_asian", ["size=3.8b"], RECIPES).targets)}
+    arguments = found["training"].arguments
+    assert arguments["model"] == shape("3.8b", vocab_size=131_072)
+    tokens = arguments["training"].steps * arguments["training"].batch_windows * 2048
+    assert tokens == pytest.approx(500e9, rel=1e-5)
+    assert set(arguments["corpora"]) == {"ko", "zh", "ja", "id", "ms", "vi", "th", "en"}

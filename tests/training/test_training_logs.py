@@ -11,6 +11,7 @@ from wandb_server import serving
 
 from polyglot_lm.pipeline import Progress, Runtime, UserError
 from polyglot_lm.shards import read_metrics
+from polyglot_lm.training import logs
 from polyglot_lm.training.logs import SPEED_FILE, flat, opened_logs
 from polyglot_lm.training.metrics import Throughput
 
@@ -21,12 +22,12 @@ CONTROL = {"ko": 1.25, "en": 1.0}
 
 
 def log_some(out: Path, runtime: Runtime = Runtime(), *, until_step: int = 0, writes: bool = True) -> None:
-    with opened_logs(out, until_step=until_step, about={"model": {"width": 32}}, runtime=runtime, writes=writes) as logs:
+    with opened_logs(out, until_step=until_step, about={"model": {"width": 32}}, runtime=runtime, writes=writes) as opened:
         for step in range(until_step + 10, 31, 10):
-            logs.write(step=step, loss=4 - step / 10, tokens=step * 128)
-            logs.measured(step, FAST)
-        logs.write(step=30, control_bits_per_byte=CONTROL)
-        assert (logs.last("loss"), logs.last("control_bits_per_byte"), logs.last("mfu")) == (1.0, CONTROL, None)
+            opened.write(step=step, loss=4 - step / 10, tokens=step * 128)
+            opened.measured(step, FAST)
+        opened.write(step=30, control_bits_per_byte=CONTROL)
+        assert (opened.last("loss"), opened.last("control_bits_per_byte"), opened.last("mfu")) == (1.0, CONTROL, None)
 
 
 def test_facts_and_speed_go_to_files_of_their_own(tmp_path: Path) -> None:
@@ -53,13 +54,29 @@ def test_a_rank_that_does_not_write_tells_nobody(tmp_path: Path) -> None:
     assert said.getvalue() == ""
 
 
-def test_the_terminal_shows_facts_speed_and_languages(tmp_path: Path) -> None:
+def test_the_terminal_shows_the_newest_figures_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = io.StringIO()
-    log_some(tmp_path, Runtime(progress=Progress(Terminal(file=said, width=300))))
+    quiet = Runtime(progress=Progress(Terminal(file=said, width=300)))
+    log_some(tmp_path, quiet)
+    assert said.getvalue() == ""
+    monkeypatch.setattr(logs, "CONSOLE_SECONDS", 0.0)
+    log_some(tmp_path, quiet)
     lines = said.getvalue().splitlines()
-    assert lines[0].split() == ["step", "10", "loss", "3", "tokens", "1,280"]
-    assert "tokens s 63,229" in lines[1] and "mfu 56.4%" in lines[1] and "data wait 0.1%" in lines[1]
-    assert "control bits per byte/ko 1.25" in lines[-1]
+    assert lines[0].split() == ["step", "10", "loss", "3.000"]
+    assert lines[1].split("  ")[-5:] == ["loss 3.000", "63,229 tok/s", "MFU 56.4%", "75.8 GiB", "waiting 0.1%"]
+    assert "held out 1.125 bits/B" in lines[-1]
+
+
+def test_what_is_no_ordinary_step_is_said_at_once(tmp_path: Path) -> None:
+    said = io.StringIO()
+    runtime = Runtime(progress=Progress(Terminal(file=said, width=300)))
+    with opened_logs(tmp_path, until_step=0, about={}, runtime=runtime, writes=True) as opened:
+        opened.write(step=7, skipped="loss", loss=9.0, gradient_norm=3.0)
+        opened.write(step=9, rewound_to=5, skipped_windows=[40, 72])
+    assert said.getvalue().splitlines() == [
+        "  step 7: left out for its loss: loss 9.000, gradient norm 3",
+        "  step 9: went back to step 5; windows 40 to 72 are left out",
+    ]
 
 
 def test_an_unknown_tracker_is_refused_before_the_first_step(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def describe(plan: "Plan", price: float | None) -> None:
     wish, layout = plan.wish, plan.layout
     shared = "each holds the whole model" if layout.shards == 1 else f"{layout.shards} share a copy of the model (FSDP)"
     again = "nothing computed twice" if layout.recompute == "none" else f"{layout.recompute} recomputation"
-    print(f"on         {wish.gpus} {wish.gpu.name}; {shared}")
+    print(f"on         {wish.gpus} {wish.gpu.name}, {shared}")
     print(f"each       {layout.accumulated} x {layout.micro_batch} windows a step; {again}; {layout.precision}")
     table = Table("GiB of a GPU", "", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.columns[1].justify = "right"
@@ -128,3 +128,4 @@ def describe(plan: "Plan", price: float | None) -> None:
     print(f"takes      {plan.days:,.1f} days, {plan.gpu_hours:,.0f} GPU-hours")
     if price is not None:
         print(f"costs      ${plan.gpu_hours * price:,.0f} at ${price:g} a GPU-hour")
+    print(f"run with   --shards {layout.shards} --micro-batch {layout.micro_batch} --recompute {layout.recompute}")

@@ -106,11 +106,13 @@ class Controller:
         self.num_clamped = self.num_clamped or dict.fromkeys(self.prior, 0)
 
     def observe(self, content: Amounts, bits_per_byte: Amounts) -> None:
-        """Note what was read of each language so far and its bits per byte on control text."""
+        """Note what was read of each language so far and its bits per byte on control text; what is no number is left out."""
+        if not all(math.isfinite(bits_per_byte[code]) for code in self.prior):
+            return
         self.contents.append({code: float(content[code]) for code in self.prior})
         self.losses.append({code: float(bits_per_byte[code]) for code in self.prior})
         if len(self.contents) > MAX_POINTS:
-            self.contents, self.losses = self.contents[1::2], self.losses[1::2]
+            self.contents, self.losses = self.contents[::2], self.losses[::2]  # an odd number, so that the newest stays
 
     def propose(self) -> dict[str, float] | None:
         """Return new shares, None before the beginning, after the end and without observations; `last` says why."""

@@ -52,14 +52,12 @@ def east_asian(
             floor=floor,
             budget=Budget(amount=tokens_billions * 1e9, unit="tokens", max_epochs=max_epochs),
             headroom=headroom,
-            english_bytes_per_token=4.0,
             repeats=FINEWEB2 if rehydrate else Repeats(),
         ),
         benchmarks=benchmarks,
         byte_premiums=premiums_of(chosen, byte_premiums),
         vocab_size=vocab_size,
         tokenizer_megabytes=tokenizer_megabytes,
-        morphemes=(),
         seed=seed,
     )
     model = shape(size, vocab_size=vocab_size)

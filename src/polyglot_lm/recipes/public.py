@@ -23,7 +23,7 @@ from polyglot_lm.mixture.policies import Policy
 from polyglot_lm.mixture.schedule import overall, stages_of
 from polyglot_lm.mixture.supply import SupplyPlan, Text, supply_plan
 from polyglot_lm.mixture.unimax import check_epochs
-from polyglot_lm.mixture.units import Supply, estimated, shown
+from polyglot_lm.mixture.units import ENGLISH_BYTES_PER_TOKEN, Supply, estimated, shown
 from polyglot_lm.pipeline import Step, UserError
 from polyglot_lm.recipes.corpus import corpora_of, documents_of, index_step
 from polyglot_lm.tokenizer import check_vocab_size, encode_corpus, train_tokenizer
@@ -100,8 +100,8 @@ class Reading:
     floor: float
     budget: Budget
     headroom: float
-    english_bytes_per_token: float
     repeats: Repeats
+    english_bytes_per_token: float = ENGLISH_BYTES_PER_TOKEN
 
     def __post_init__(self) -> None:
         if not 1 <= self.headroom < math.inf:
@@ -141,8 +141,8 @@ def prepare(
     byte_premiums: Mapping[str, float],
     vocab_size: int,
     tokenizer_megabytes: int,
-    morphemes: tuple[str, ...],
     seed: int,
+    morphemes: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
 ) -> Prepared:
     """Build the steps from sources to mixture; raises UserError for what cannot be read or is above the cap on epochs."""

@@ -6,7 +6,7 @@ have the same content; `source` takes a folder of yours or a hub data set instea
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from polyglot_lm.corpus.chromium import CATALOGUE
 from polyglot_lm.corpus.split import Split
@@ -20,6 +20,10 @@ from polyglot_lm.pipeline import Step
 from polyglot_lm.recipes.corpus import corpora_of, documents_of, mild, source_name
 from polyglot_lm.recipes.recipe import Recipe
 from polyglot_lm.tokenizer import check_vocab_size, encode_corpus, train_tokenizer
+
+if TYPE_CHECKING:
+    from polyglot_lm.training.config import TrainingConfig
+    from polyglot_lm.training.optim import OptimConfig
 
 DECAY = 0.4  # of the steps
 WINDOW_ENGLISH_BYTES = 512  # of held-out text; about what 256 tokens hold
@@ -49,9 +53,7 @@ def quickstart(
     """`source_megabytes` bounds what is streamed of a hub data set, in each language; folders are read whole.
     `references` is a file of bits per byte of monolingual models, by which the controller steers the mixture.
     """
-    from polyglot_lm.training.config import TrainingConfig
     from polyglot_lm.training.loop import train  # imports torch, which --help must not wait for
-    from polyglot_lm.training.optim import OptimConfig
 
     chosen = select(languages)
     check_vocab_size(vocab_size)
@@ -75,32 +77,46 @@ def quickstart(
         model=neox(
             vocab_size=vocab_size, context=context, num_layers=layers, width=width, num_heads=heads, rotary_dims=rotary_dims
         ),
-        optim=OptimConfig(
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            matrix_learning_rate=matrix_learning_rate,
-            schedule="wsd",
-            warmup_steps=min(50, steps // 10),
-            decay_fraction=DECAY,
-            final_rate=0.0,
-            weight_decay=0.1,
-            beta1=0.9,
-            beta2=0.98,
-            clip_norm=1.0,
-        ),
-        training=TrainingConfig(
-            steps=steps,
-            batch_windows=batch_windows,
-            precision="fp32",
-            control_every=max(1, steps // 10),
-            seed=seed,
-            z_loss=0.0,
-            on_spike="skip",
-            milestone_every=None,
-        ),
+        optim=optimization(optimizer, steps, learning_rate, matrix_learning_rate),
+        training=length(steps, batch_windows, seed),
         **steered,  # so that who asks for none keeps the training of before
     )
     return measure_and_release("Polyglot quickstart", chosen, corpora, tokens, tokenizer, mixture, training)
+
+
+def optimization(
+    optimizer: Literal["adamw", "muon"], steps: int, learning_rate: float, matrix_learning_rate: float
+) -> "OptimConfig":
+    from polyglot_lm.training.optim import OptimConfig
+
+    return OptimConfig(
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        matrix_learning_rate=matrix_learning_rate,
+        schedule="wsd",
+        warmup_steps=min(50, steps // 10),
+        decay_fraction=DECAY,
+        final_rate=0.0,
+        weight_decay=0.1,
+        beta1=0.9,
+        beta2=0.98,
+        clip_norm=1.0,
+    )
+
+
+def length(steps: int, batch_windows: int, seed: int) -> "TrainingConfig":
+    from polyglot_lm.training.config import TrainingConfig
+
+    return TrainingConfig(
+        steps=steps,
+        batch_windows=batch_windows,
+        precision="fp32",
+        control_every=max(1, steps // 10),
+        seed=seed,
+        z_loss=0.0,
+        on_spike="skip",
+        milestone_every=None,
+    )
 
 
 def encode_all(chosen: tuple[Language, ...], corpora: Mapping[str, Step], tokenizer: Step, source: str) -> dict[str, Step]:

@@ -149,6 +149,14 @@ class Saver:
                 pending.result()
 
 
+    def close(self) -> None:
+        """Wait for the last save, whatever else went wrong, and end the thread."""
+        try:
+            self.finish()
+        finally:
+            self.thread.shutdown()
+
+
 @contextmanager
 def explained(folder: Path) -> Iterator[None]:
     """Turn a disk that is full or cannot be written, on whichever rank, into a sentence."""

@@ -9,7 +9,9 @@ Weights & Biases is one, offline unless WANDB_MODE says otherwise, so that a clu
 """
 
 import dataclasses
+import math
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +22,15 @@ from polyglot_lm.shards import Metrics
 from polyglot_lm.training.metrics import Throughput
 
 SPEED_FILE = "speed.jsonl"
-SHARES = ("mfu", "mfu_causal", "of_ceiling", "data_wait")
+CONSOLE_SECONDS = 60.0
+FORMS = {  # what the terminal shows; of figures by language the mean
+    "loss": "loss {:.3f}",
+    "control_bits_per_byte": "held out {:.3f} bits/B",
+    "tokens_s": "{:,.0f} tok/s",
+    "mfu": "MFU {:.1%}",
+    "memory_gib": "{:.1f} GiB",
+    "data_wait": "waiting {:.1%}",
+}
 
 
 class Log(Protocol):
@@ -81,25 +91,43 @@ def tracker(name: str) -> type["Wandb"]:
 
 
 class Console:
-    """One line on the terminal for each step that is logged: figures in the order given."""
+    """One line on the terminal now and then with the newest figures, and one at once for whatever is no ordinary step."""
 
     def __init__(self, progress: Progress) -> None:
-        self.progress = progress
+        self.progress, self.newest, self.said = progress, dict[str, Any](), time.monotonic()
 
     def write(self, *, step: int, **figures: Any) -> None:
-        shown = "  ".join(f"{name.replace('_', ' ')} {readable(name, value)}" for name, value in flat(figures).items())
-        self.progress.say(f"  step {step:>7,}  {shown}")
+        if story := story_of(figures):
+            self.progress.say(f"  step {step:,}: {story}")
+            return
+        self.newest |= figures
+        if time.monotonic() - self.said >= CONSOLE_SECONDS:
+            self.said = time.monotonic()
+            self.progress.say(f"  step {step:>7,}  {'  '.join(shown(self.newest))}")
 
     def close(self) -> None:
         pass
 
 
-def readable(name: str, value: Any) -> str:
-    if name in SHARES:
-        return f"{value:.1%}"
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def shown(figures: Mapping[str, Any]) -> Iterator[str]:
+    for name, form in FORMS.items():
+        value = figures.get(name)
+        if isinstance(value, Mapping):
+            value = math.fsum(value.values()) / len(value)
+        if value is not None:
+            yield form.format(value)
+
+
+def story_of(figures: Mapping[str, Any]) -> str:
+    """Say what figures tell that are of no ordinary step; nothing for those that are."""
+    if "skipped" in figures:
+        return f"left out for its {figures['skipped']}: loss {figures['loss']:.3f}, gradient norm {figures['gradient_norm']:.3g}"
+    if "rewound_to" in figures:
+        first, end = figures["skipped_windows"]
+        return f"went back to step {figures['rewound_to']:,}; windows {first:,} to {end:,} are left out"
+    if "shares" in figures:
+        return "other shares: " + ", ".join(f"{name} {value:.1%}" for name, value in figures["shares"].items())
+    return ""
 
 
 class Wandb:

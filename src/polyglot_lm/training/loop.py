@@ -11,6 +11,7 @@ on. The trained model is written to `model/` in the Hugging Face format, which i
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -89,7 +90,11 @@ def train(
             runtime.progress.say(f"attention: {attention_backend(model, world.device)}")
         run = Run.begin(out, plan, world, runtime)
         about = {"model": asdict(model), "optim": asdict(optim), "training": asdict(training), "processes": world.size}
-        with opened_logs(out, until_step=run.step, about=about, runtime=runtime, writes=world.first) as logs:
+        with (
+            closing(run.reading),
+            closing(run.saver),
+            opened_logs(out, until_step=run.step, about=about, runtime=runtime, writes=world.first) as logs,
+        ):
             total = training.steps * plan.tokens_a_step
             with runtime.progress.task("training", total=total, unit="tok", done=run.tokens) as task, garbage_at_rest():
                 Loop(run, control, logs, task, watchdog, asked).to_the_end(runtime.checkpoint_seconds)
@@ -137,23 +142,22 @@ class Loop:
 
     def to_the_end(self, checkpoint_seconds: float) -> None:
         run, config, saved = self.run, self.run.plan.config, time.monotonic()
-        try:
-            while run.step < config.steps:
-                self.step()
-                last = run.step == config.steps
-                if (run.step % LOG_EVERY == 0 or last) and not self.log():
-                    continue
-                if run.step % config.control_every == 0 or last:
-                    self.look()
-                late = run.world.first and time.monotonic() - saved > checkpoint_seconds
-                wished, stop = run.world.highest(late, self.asked.received or 0)
-                if last or stop or run.keep.milestone(run.step) or (wished and not self.astray()):
-                    self.save()
-                    saved = time.monotonic()
-                if stop and not last:
-                    raise UserError(f"asked to stop by a signal; step {run.step} of {config.steps} is saved, run again to go on")
-        finally:
-            run.saver.finish()
+        while run.step < config.steps:
+            self.step()
+            last = run.step == config.steps
+            if (run.step % LOG_EVERY == 0 or last) and not self.log():
+                continue
+            if run.step % config.control_every == 0 or last:
+                self.look()
+            late = run.world.first and time.monotonic() - saved > checkpoint_seconds
+            wished, stop = run.world.highest(late, self.asked.received or 0)
+            if last or stop or run.keep.milestone(run.step) or (wished and not self.astray()):
+                self.save()
+                saved = time.monotonic()
+            if stop and not last:
+                run.saver.finish()
+                raise UserError(f"asked to stop by a signal; step {run.step} of {config.steps} is saved, run again to go on")
+        run.saver.finish()
         if run.world.first:
             replace(run.keep, newest=1).prune(run.saver.folder)
 

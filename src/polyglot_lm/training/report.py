@@ -15,7 +15,7 @@ from polyglot_lm.languages import languages
 from polyglot_lm.pages import figure, figures, html_page, line_chart, share, table
 from polyglot_lm.pipeline import UserError, atomic_text
 from polyglot_lm.shards import METRICS_FILE, read_metrics
-from polyglot_lm.training.logs import SPEED_FILE
+from polyglot_lm.training.logs import SPEED_FILE, story_of
 
 PAGE_FILE = "training.html"
 SETTLED = 0.03  # of the steps: what comes before may leave the chart through its top
@@ -103,18 +103,6 @@ def summary(lines: Lines, speeds: Lines) -> str:
     if (ceiling := newest(speeds, "of_ceiling")) is not None:
         found.append(figure(f"{ceiling:.1%}", "of a product measured there"))
     return figures(found)
-
-
-def story_of(line: Mapping[str, Any]) -> str:
-    """Say what a line tells that is no ordinary step; nothing for one that is."""
-    if "skipped" in line:
-        return f"left out for its {line['skipped']}: loss {line['loss']:.3f}, gradient norm {line['gradient_norm']:.3g}"
-    if "rewound_to" in line:
-        first, end = line["skipped_windows"]
-        return f"went back to step {line['rewound_to']:,}; windows {first:,} to {end:,} are left out"
-    if "shares" in line:
-        return "other shares: " + ", ".join(f"{name} {value:.1%}" for name, value in line["shares"].items())
-    return ""
 
 
 def happened(events: Sequence[tuple[Mapping[str, Any], str]]) -> str:
