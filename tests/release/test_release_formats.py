@@ -55,6 +55,23 @@ def test_every_format_is_proved_in_every_precision(folders: Mapping[str, Path], 
         assert max(row.logits_difference for row in found.languages.values()) > 0  # else it was not asked what it stores
 
 
+def test_an_intermediate_step_is_exported_like_the_model(folders: Mapping[str, Path], tmp_path: Path) -> None:
+    (checkpoint,) = (folders["training"] / "checkpoints").glob("step-*4")
+    export.export(checkpoint, tmp_path / "step-4", form="hf", precision="float32")
+    found, last = load_file(tmp_path / "step-4" / "model.safetensors"), load_file(folders["model"] / "model.safetensors")
+    assert found.keys() == last.keys()
+    assert all(torch.equal(found[name], last[name]) for name in last)
+    assert not any("optimizer" in name for name in found)
+
+
+def test_a_checkpoint_that_was_cut_is_named(copied: Path, tmp_path: Path) -> None:
+    (checkpoint,) = copied.parent.glob("training-*/checkpoints/step-*4")
+    (checkpoint / "__0_0.distcp").unlink()
+    with pytest.raises(CorruptFileError, match=r"__0_0\.distcp is damaged \(checksum missing"):
+        export.export(checkpoint, tmp_path / "out", form="hf", precision="float32")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_file_of_fewer_bits_is_smaller(folders: Mapping[str, Path], tmp_path: Path) -> None:
     sizes = []
     for precision in ("float32", "float16", "int8", "int4"):

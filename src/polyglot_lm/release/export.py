@@ -1,6 +1,6 @@
 """A trained model in a format that others run, proved on the spot.
 
-    MODEL (a training's folder, an export, a checkpoint of the hub) ─► OUT: hf | ctranslate2 | gguf, and proof.json
+    MODEL (a training's folder or checkpoint, an export, a folder of the hub) ─► OUT: hf | ctranslate2 | gguf, and proof.json
 
 The proof compares what the format's own program computes with the model that was trained, on real text of every language. An
 export that fails it stays for a look, says so in `proof.json`, never gets a step's record, and is not pushed.

@@ -3,7 +3,7 @@
 Matrices are quantised, vectors stay fp32; with 4 bits the embedding and the head keep 8, where rounding costs most. llama.cpp knows
 pre-tokenizers by name only and has none with our pattern. Of those it has, `qwen35` cuts letters and marks as we do (others
 break Thai at every vowel sign) and differs in numbers, which it reads digit by digit; text is not normalised to NFC. The
-proof reads the file back, dequantised, into our own network; where llama-cpp-python is installed, llama.cpp itself is asked too.
+proof reads the file back, dequantised, into our own network; `benchmarks/release/llama.py` asks llama.cpp itself.
 """
 
 from collections.abc import Mapping

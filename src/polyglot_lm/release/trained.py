@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from polyglot_lm.pipeline import UserError
+from polyglot_lm.release.checkpoints import training_of
 from polyglot_lm.release.records import arguments_of, root_of
 from polyglot_lm.release.weights import Weights
 from polyglot_lm.shards import texts
@@ -36,7 +37,8 @@ def find_trained(model: Path, *, tokenizer: Path | None = None, text: Path | Non
     """
     if not model.is_dir():
         raise UserError(f"there is no folder {str(model)!r}; give that of a trained or exported model")
-    weights, arguments = Weights(model), arguments_of(model)
+    weights, model = Weights(model), training_of(model)
+    arguments = arguments_of(model)
     found = tokenizer_of(model, weights, tokenizer, arguments)
     return Trained(weights=weights, tokenizer=found, texts=proof_texts(model, text, arguments))
 

@@ -30,6 +30,7 @@ from polyglot_lm.model.hf import (
 )
 from polyglot_lm.model.transformer import GPTNeoX
 from polyglot_lm.pipeline import CorruptFileError, UserError, read_json, xxh3_128_file
+from polyglot_lm.release.checkpoints import CheckpointFiles, is_checkpoint, training_of
 
 EMBEDDINGS = ("embed_in.weight", HEAD)  # their rows are padded to the configuration's vocabulary
 LEGACY, LEGACY_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"  # as transformers wrote before safetensors
@@ -104,6 +105,7 @@ class Weights:
     """A model's configuration and its tensors under our names, embeddings padded to the configuration's vocabulary."""
 
     def __init__(self, folder: Path) -> None:
+        checkpoint, folder = folder, training_of(folder)
         folder = folder / MODEL_FOLDER if (folder / MODEL_FOLDER / CONFIG).exists() else folder
         if not (folder / CONFIG).exists():
             raise UserError(f"no {CONFIG} in {str(folder)!r}; give the folder of a trained or exported model")
@@ -112,7 +114,7 @@ class Weights:
         if not read.get("attention_bias", True):
             raise UserError(f"attention_bias is false in {str(folder / CONFIG)!r}; only models with biases can be loaded")
         self.config = from_hf_config(read)
-        self.files = TensorFiles(folder)
+        self.files = CheckpointFiles(checkpoint) if is_checkpoint(checkpoint) else TensorFiles(folder)
         self.shapes = expected_shapes(self.config)
         self.theirs = {name: self.their_name(name) for name in self.shapes}
         self.require_whole()

@@ -148,7 +148,6 @@ class Saver:
             with explained(self.folder):
                 pending.result()
 
-
     def close(self) -> None:
         """Wait for the last save, whatever else went wrong, and end the thread."""
         try:
