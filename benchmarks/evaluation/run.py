@@ -150,7 +150,8 @@ def main() -> None:
 
 def keep(figures: dict[str, float], cpu_seconds: dict[str, float], limit: int, threads: int) -> None:
     machine = {"cores": os.cpu_count(), "machine": platform.machine(), "system": platform.system(), "torch": torch.__version__}
-    about = {"command": "make bench ROOM=evaluation", "items_a_task": limit, "tasks": TASKS, "threads": threads}
+    command = " ".join(["python benchmarks/evaluation/run.py", *sys.argv[1:]])
+    about = {"command": command, "items_a_task": limit, "tasks": TASKS, "threads": threads}
     write_json(RESULTS, about | {"figures": figures, "cpu_seconds": cpu_seconds, "machine": machine})
 
 
