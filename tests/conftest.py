@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from polyglot_lm.shards import DocumentWriter, part_path
+
+# a busy machine is no failure: speed lives in benchmarks/
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 GOLDEN = Path(__file__).parent / "golden"
 

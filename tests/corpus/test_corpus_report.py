@@ -15,8 +15,9 @@ from stages import anything, built, decided, index, mild, read_in, write
 
 from polyglot_lm.corpus.flows import Flow, Group, flow_chart
 from polyglot_lm.corpus.report import Budget, Facts, corpus_report, excerpt
-from polyglot_lm.corpus.report_page import page, share
+from polyglot_lm.corpus.report_page import page
 from polyglot_lm.corpus.split import Split
+from polyglot_lm.pages import share
 from polyglot_lm.pipeline import CorruptFileError, Runtime, UserError
 from polyglot_lm.shards import part_path, read_documents
 

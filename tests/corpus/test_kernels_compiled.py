@@ -8,12 +8,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from polyglot_lm.corpus.kernels import compiled
 from polyglot_lm.corpus.kernels.batch import TextBatch
 from polyglot_lm.corpus.kernels.minhash import band_keys, hash_bands, sign, signatures
+from polyglot_lm.pipeline import compiled
 
-ONE = "from polyglot_lm.corpus.kernels.compiled import kernel\n@kernel\ndef number():\n    return {}\n"
-OTHER = """from polyglot_lm.corpus.kernels.compiled import kernel
+SHARED = """from pathlib import Path
+from polyglot_lm.pipeline.compiled import Kernels
+kernel = Kernels([Path("one.py"), Path("other.py")])
+"""
+ONE = "from shared import kernel\n@kernel\ndef number():\n    return {}\n"
+OTHER = """from shared import kernel
 from one import number
 @kernel
 def twice():
@@ -22,18 +26,10 @@ print(twice())
 """
 
 
-RUN = """import pathlib
-from polyglot_lm.corpus.kernels import compiled
-compiled.HERE = pathlib.Path()
-compiled.CACHE = compiled.cache_folder()
-import other
-"""
-
-
 def printed(folder: Path, cache: Path) -> int:
-    """Run `other` as if its folder were the kernels' own."""
-    command = [sys.executable, "-c", RUN]
-    paths = os.pathsep.join([str(Path(compiled.__file__).parents[3]), str(folder)])
+    """Run `other` and return what it prints."""
+    command = [sys.executable, "-c", "import other"]
+    paths = os.pathsep.join([str(Path(compiled.__file__).parents[2]), str(folder)])
     environment = {**os.environ, "PYTHONPATH": paths, "NUMBA_CACHE_DIR": str(cache)}
     return int(subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout)
 
@@ -41,6 +37,7 @@ def printed(folder: Path, cache: Path) -> int:
 def test_a_change_in_one_file_recompiles_the_kernels_of_another(tmp_path: Path) -> None:
     folder, cache = tmp_path / "code", tmp_path / "cache"
     folder.mkdir()
+    (folder / "shared.py").write_text(SHARED)
     (folder / "other.py").write_text(OTHER)
     (folder / "one.py").write_text(ONE.format(1))
     assert printed(folder, cache) == 2

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from polyglot_lm.masking.records import KEY_FILE
+from polyglot_lm.training.logs import SPEED_FILE
 
 TINY = ["vocab_size=1024", "width=32", "layers=2", "heads=2", "context=64", "steps=40", "batch_windows=4"]
 POLYGLOT = [sys.executable, "-m", "polyglot_lm.cli"]
@@ -29,10 +30,10 @@ def run(root: Path, *settings: str) -> subprocess.CompletedProcess[str]:
 
 
 def contents(root: Path) -> dict[str, object]:
-    """Return every file that is not a lock, records and manifests without their measurements."""
+    """Return every file that is no lock and does not tell of speed, records and manifests without their measurements."""
     found: dict[str, object] = {}
     for path in sorted(root.rglob("*")):
-        if path.is_file() and ".locks" not in path.parts:
+        if path.is_file() and ".locks" not in path.parts and path.name != SPEED_FILE:
             data = path.read_bytes()
             name = path.relative_to(root).as_posix()
             measured = path.name == "step.json" or path.parent.name == "manifests"

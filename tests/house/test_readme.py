@@ -1,5 +1,6 @@
-"""Every command of the README and of docs/corpus.md runs: here a tiny pass, in `make test-slow` and `.ci/run` the real ones."""
+"""Every command of the README and of pages in docs runs: here a tiny pass, in `make test-slow` and `.ci/run` the real ones."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -8,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import tiny_texts
+from conftest import SENTENCES, tiny_texts
 
 REPOSITORY = Path(__file__).parents[2]
-PAGES = {path: path.read_text(encoding="utf-8") for path in (REPOSITORY / "README.md", REPOSITORY / "docs" / "corpus.md")}
+DOCS = [REPOSITORY / "docs" / f"{name}.md" for name in ("balance", "corpus", "evaluation", "release", "tokenizer")]
+PAGES = {path: path.read_text(encoding="utf-8") for path in (REPOSITORY / "README.md", *DOCS)}
 README = PAGES[REPOSITORY / "README.md"]
 TINY = "vocab_size=1024 width=32 layers=2 heads=2 context=64 steps=30 batch_windows=4".split()
 SMALLER = {"width": "width=64", "layers": "layers=3", "steps": "steps=31"}
@@ -29,12 +31,16 @@ def commands() -> list[list[str]]:
 
 def polyglot(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command with a tiny model: sizes go before the command's own settings, which then win."""
-    if words[0] in RECIPE_VERBS and words[1] == "quickstart":
+    verbs = 1 + (words[0] not in RECIPE_VERBS)  # `run quickstart`, `mixture show quickstart`
+    if words[verbs : verbs + 1] == ["quickstart"]:
         small = [part for setting in TINY for part in ("--set", setting)]
-        own = [re.sub(r"^(width|layers|steps)=.*", lambda found: SMALLER[found[1]], word) for word in words[2:]]
+        own = [re.sub(r"^(width|layers|steps)=.*", lambda found: SMALLER[found[1]], word) for word in words[verbs + 1 :]]
         if any(word.startswith("source=") for word in own):
             own += ["--set", "vocab_size=384"]  # `my_text` has few words
-        words = [*words[:2], *small, *own]
+        words = [*words[: verbs + 1], *small, *own]
+    if words[:2] == ["run", "references"]:
+        words = [*words[:2], "--set", f"base_settings={','.join(TINY)}", *words[2:]]
+    words = [re.sub("^vocab_size=65536$", "vocab_size=384", word) for word in words]
     return subprocess.run(
         [sys.executable, "-m", "polyglot_lm.cli", *words], cwd=folder, capture_output=True, text=True, check=False
     )
@@ -42,12 +48,14 @@ def polyglot(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder in which the quickstart has run and `my_text` lies."""
+    """A folder in which the quickstart has run, with text, parallel sentences and references."""
     root = tmp_path_factory.mktemp("readme")
     for code in ("ko", "en"):
         (root / "my_text" / code).mkdir(parents=True)
         rows = "".join(f'{{"text": "{text}"}}\n' for text in [*tiny_texts(code, 300), "too short"])
         (root / "my_text" / code / "part.jsonl").write_text(rows)
+    (root / "references.json").write_text(json.dumps(dict.fromkeys(SENTENCES, 4.0)))
+    (root / "parallel.jsonl").write_text(json.dumps(SENTENCES, ensure_ascii=False) + "\n")
     first = polyglot(["run", "quickstart"], root)
     assert first.returncode == 0, first.stderr
     yield root

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyglot_lm.mixture import MIXTURE_FILE, Shares, Uniform, Unit, epochs, plan_mixture, read_shares
-from polyglot_lm.mixture.policies import UNITS
+from polyglot_lm.mixture import MIXTURE_FILE, UNITS, Shares, Uniform, Unit, epochs, plan_mixture, read_shares
 from polyglot_lm.pipeline import CorruptFileError, UserError, read_json
 from polyglot_lm.shards import EncodedDocument, write_tokens
 
@@ -69,7 +68,7 @@ def test_a_share_in_another_unit_is_weighed_by_what_a_token_holds(share: float, 
 
 
 def test_uniform_gives_every_source_the_same() -> None:
-    shares = Uniform(unit="bytes").shares(("a", "b", "c"))
+    shares = Uniform(unit="bytes").shares({"a": {"bytes": 1.0}, "b": {"bytes": 5.0}, "c": {"bytes": 9.0}})
     assert shares.unit == "bytes"
     assert shares.values == pytest.approx({"a": 1 / 3, "b": 1 / 3, "c": 1 / 3})
 
@@ -100,7 +99,7 @@ def test_the_sampler_is_told_what_a_token_holds_in_the_unit_of_the_shares(
 ) -> None:
     plan_mixture(tmp_path, tokens=folders, policy=Uniform(unit=unit), seed=3)
     shares, held, seed = read_shares(tmp_path)
-    assert shares == Uniform(unit=unit).shares(("en", "th"))
+    assert shares == Shares(unit=unit, values={"en": 0.5, "th": 0.5})
     assert held == {"english_bytes": {"en": 4, "th": 3}, "bytes": {"en": 4, "th": 7.5}, "tokens": {"en": 1, "th": 1}}[unit]
     assert seed == 3
 

@@ -35,6 +35,18 @@ def test_another_seed_changes_the_mixture_and_what_follows() -> None:
     assert changed("seed=2") == AFTER_TRAINING | {"mixture"}
 
 
+def test_references_bring_a_controller_to_the_training_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "references.json"
+    path.write_text(json.dumps(dict.fromkeys(SENTENCES, 1.5)))
+    assert changed(f"references={path}") == AFTER_TRAINING
+    controller = build("quickstart", [f"references={path}"], RECIPES).results["model"].arguments["training"].arguments["controller"]
+    assert controller.references == dict.fromkeys(SENTENCES, 1.5) and controller.ends == 0.6
+    for text in ("{}", '{"ko": -1}', '["ko"]'):
+        path.write_text(text)
+        with pytest.raises(UserError, match="reference"):
+            build("quickstart", [f"references={path}"], RECIPES)
+
+
 def test_what_is_masked_is_a_decision_of_the_recipe() -> None:
     assert {"corpus/ko", "corpus/en", "training"} <= changed("mask_kinds=tell,rrn")
     assert not [name for name in changed("mask_kinds=tell,rrn") if name.startswith(("documents/", "source/"))]

@@ -13,13 +13,37 @@ from polyglot_lm.model.config import neox
 from polyglot_lm.pipeline import Counters, Runtime, Step, run_steps, stage
 from polyglot_lm.release.export import export_hf
 from polyglot_lm.tokenizer import encode_corpus, train_tokenizer
-from polyglot_lm.training.loop import TrainingConfig, train
+from polyglot_lm.training.config import TrainingConfig
+from polyglot_lm.training.loop import train
 from polyglot_lm.training.optim import OptimConfig
 
 NAMES = {"ko": "한국어", "th": "ไทย", "en": "English"}
 PREMIUMS = {"ko": 1.3, "th": 2.8, "en": 1.0}
 DOCUMENTS = {"ko": 60, "th": 60, "en": 40}  # English has four test documents, the others six: four are parallel
 STEPS, BATCH, CONTEXT = 4, 4, 32
+OPTIM = OptimConfig(
+    optimizer="adamw",
+    learning_rate=0.01,
+    matrix_learning_rate=0.02,
+    schedule="wsd",
+    warmup_steps=1,
+    decay_fraction=0.4,
+    final_rate=0.0,
+    weight_decay=0.1,
+    beta1=0.9,
+    beta2=0.95,
+    clip_norm=1.0,
+)
+TRAINING = TrainingConfig(
+    steps=STEPS,
+    batch_windows=BATCH,
+    precision="fp32",
+    control_every=2,
+    seed=1,
+    z_loss=0.0,
+    on_spike="skip",
+    milestone_every=None,
+)
 
 
 @stage(version=1)
@@ -47,23 +71,15 @@ def steps() -> tuple[Step, Step]:
         tokenizer=tokenizer,
         corpora=corpora,
         model=neox(vocab_size=384, context=CONTEXT, num_layers=2, width=32, num_heads=4, rotary_dims=4),
-        optim=OptimConfig(
-            optimizer="adamw",
-            learning_rate=0.01,
-            matrix_learning_rate=0.02,
-            warmup_steps=1,
-            decay_fraction=0.4,
-            weight_decay=0.1,
-            beta1=0.9,
-            beta2=0.95,
-            clip_norm=1.0,
-        ),
-        training=TrainingConfig(steps=STEPS, batch_windows=BATCH, precision="fp32", control_every=2, seed=1),
+        optim=OPTIM,
+        training=TRAINING,
     )
     references = measure_references.step(
         "references", corpora=corpora, tokens=folders, tokenizer=tokenizer, max_train_bytes=32_000_000
     )
-    heldout = evaluate_heldout.step("heldout", model=training, tokenizer=tokenizer, corpora=corpora, byte_premiums=PREMIUMS)
+    heldout = evaluate_heldout.step(
+        "heldout", model=training, tokenizer=tokenizer, corpora=corpora, byte_premiums=PREMIUMS, window_english_bytes=64
+    )
     report = balance_report.step(
         "report",
         names=NAMES,

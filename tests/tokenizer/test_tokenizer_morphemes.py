@@ -3,7 +3,6 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import SENTENCES, write_corpus
@@ -11,15 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyglot_lm.pipeline import UserError
-from polyglot_lm.tokenizer import Tokenizer, morphemes, train_tokenizer
-from polyglot_lm.tokenizer.encode import Fast, Reference
+from polyglot_lm.tokenizer import Balanced, Parity, Policy, Tokenizer, morphemes, train_tokenizer
 from polyglot_lm.tokenizer.morphemes import WALL, walled
 
 pytest.importorskip("mecab")
 SENTENCE = SENTENCES["ko"]
 
 
-def train(out: Path, languages: tuple[str, ...]) -> Tokenizer:
+def train(out: Path, languages: tuple[str, ...], policy: Policy = Balanced()) -> Tokenizer:
     out.mkdir()
     corpora = {code: write_corpus(out / "corpora" / code, code, 100) for code in ("ko", "zh")}
     train_tokenizer(
@@ -29,6 +27,7 @@ def train(out: Path, languages: tuple[str, ...]) -> Tokenizer:
         vocab_size=384,
         max_english_bytes=10**9,
         morphemes=languages,
+        policy=policy,
     )
     return Tokenizer(out)
 
@@ -57,6 +56,14 @@ def test_no_merge_is_learned_across_a_wall_and_encoding_needs_none(tmp_path: Pat
     assert bounded.decode_bytes(bounded.encode(SENTENCE, parse_special=False)).decode() == SENTENCE
 
 
+def test_parity_merges_stay_between_walls_too(tmp_path: Path) -> None:
+    policy = Parity(parallel=None, plain_share=0.5)
+    free, bounded = train(tmp_path / "free", (), policy), train(tmp_path / "bounded", ("ko",), policy)
+    pieces = {tokenizer: {raw.decode(errors="replace").strip() for raw in tokenizer.token_bytes} for tokenizer in (free, bounded)}
+    assert "날씨가" in pieces[free] and "날씨가" not in pieces[bounded]
+    assert "날씨" in pieces[bounded]
+
+
 def test_a_language_without_an_analyser_is_refused_before_training(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no morpheme analyser for 'en'; there is one for ko"):
         train(tmp_path / "out", ("en",))
@@ -67,48 +74,3 @@ def test_a_missing_analyser_names_what_to_install(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "mecab", None)
     with pytest.raises(UserError, match=r"need python-mecab-ko; install it with pip install 'polyglot-lm\[morphemes\]'"):
         morphemes.require_analysers(["ko"])
-
-
-def polyglot_ko(folder: Path) -> dict[str, Any]:
-    """Return a tokenizer in the layout of the released one: 4 special tokens, 256 bytes, merges up to 30,000, and three after."""
-    described = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    names = ["<|unused0|>", "<|unused1|>", "<|endoftext|>", "<|sep|>"]
-    old = described["model"]["vocab"]
-    vocab = {
-        token: number
-        for number, token in enumerate(
-            [*names, *(token for token, number in sorted(old.items(), key=lambda i: i[1]) if number >= 64)]
-        )
-    }
-    fill = {f"{'Z' * 9}{number}": number for number in range(len(vocab), 30_000)}
-    added = [*names, "<|acc|>", "<|tel|>", "<|rrn|>"]
-    ids = {**{name: number for number, name in enumerate(names)}, "<|acc|>": 30_000, "<|tel|>": 30_001, "<|rrn|>": 30_002}
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    return {
-        **described,
-        "normalizer": None,
-        "added_tokens": [{"id": ids[name], "content": name, **flags} for name in added],
-        "pre_tokenizer": {
-            "type": "Sequence",
-            "pretokenizers": [{"type": "Split", "pattern": {"String": "ೱ"}, "behavior": "Removed", "invert": False}, byte_level],
-        },
-        "post_processor": byte_level,
-        "decoder": byte_level,
-        "model": {**described["model"], "vocab": {**vocab, **fill}},
-    }
-
-
-def test_the_layout_of_polyglot_ko_is_used_as_it_is(tmp_path: Path) -> None:
-    train(tmp_path / "ours", ())
-    (tmp_path / "theirs").mkdir()
-    described = json.dumps(polyglot_ko(tmp_path / "ours"), ensure_ascii=False)
-    (tmp_path / "theirs" / "tokenizer.json").write_text(described, encoding="utf-8")
-    tokenizer = Tokenizer(tmp_path / "theirs")
-    assert (tokenizer.vocab_size, tokenizer.end_id, tokenizer.library.token_to_id("<|sep|>")) == (30_003, 2, 3)
-    text = f"{SENTENCE} <|tell|> <|acc|>\n<|sep|> 1234"
-    for encoder in (Reference(tokenizer), Fast(tokenizer)):
-        ids = encoder.encode([text])[0].tolist()
-        assert [number for number in ids if number >= 30_000] == [30_001, 30_000]
-        assert 3 not in ids
-        assert tokenizer.decode_bytes(ids).decode() == text.replace("<|tell|>", "<|tel|>")

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polyglot_lm.cli import app
+from polyglot_lm.languages import languages
 from polyglot_lm.pipeline import CorruptFileError, UserError, read_json
 from polyglot_lm.tokenizer import train_tokenizer
 from polyglot_lm.tokenizer.parity import Measurable, gini, measure, of_tiktoken, read_measurable, read_parallel, script
@@ -132,8 +133,14 @@ def test_the_report_sets_tokenizers_side_by_side(tmp_path: Path, folder: Path) -
     page = (tmp_path / "parity.html").read_text(encoding="utf-8")
     for code in SENTENCES:
         cost = figures["tokenizers"][folder.name]["languages"][code]["tokens_per_sentence"]
-        assert f"<title>{code}, {folder.name}: {cost:.1f}</title>" in page
+        assert f"<title>{languages()[code].name}, {folder.name}: {cost:.1f}</title>" in page
     assert page.count("<svg") == page.count("</svg>") == 4
+
+
+def test_a_language_that_the_table_has_not_is_shown_by_its_code(tmp_path: Path, folder: Path) -> None:
+    write_parity_report(tmp_path, places=[str(folder)], parallel={"xx-None": ["abc"], "ko": ["가"]}, reference="en")
+    page = (tmp_path / "parity.html").read_text(encoding="utf-8")
+    assert ">xx-None<" in page and ">한국어<" in page
 
 
 def test_special_tokens_in_sentences_are_letters(folder: Path) -> None:
@@ -190,8 +197,6 @@ def test_tiktoken_is_asked_for_where_it_is_missing(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.skipif(not FLORES.exists(), reason="needs shared/data/parallel")
 def test_flores_has_the_byte_premiums_of_the_table() -> None:
-    from polyglot_lm.languages import languages
-
     both = [read_parallel(FLORES / f"flores200_{part}.jsonl.zst") for part in ("dev", "devtest")]
     size = {code: sum(len(text.encode()) for texts in both for text in texts[code]) for code in both[0]}
     for code, total in size.items():

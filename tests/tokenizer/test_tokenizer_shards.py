@@ -15,7 +15,7 @@ from conftest import SENTENCES, tiny_texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyglot_lm.pipeline import Runtime, read_json
+from polyglot_lm.pipeline import Runtime, UserError, read_json
 from polyglot_lm.shards import DocumentWriter, EncodedDocument, TokenDataset, part_path, read_documents, write_tokens
 from polyglot_lm.tokenizer import PERSONAL_TOKENS, Tokenizer, encode, encode_corpus, train_tokenizer
 from polyglot_lm.tokenizer.encode import Fast, Ids, Reference, runs
@@ -80,6 +80,31 @@ def test_the_number_of_workers_changes_no_byte(tmp_path: Path, corpus: Path, fol
     two.runner.close()
     assert one == several
     assert [name for name in one if name.endswith(".bin")] == [f"shard-{number:05d}.bin" for number in range(len(PARTS))]
+
+
+@pytest.mark.slow
+def test_on_ray_the_same_bytes_appear(tmp_path: Path, corpus: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(encode, "SHARD_TEXT_BYTES", 1)
+    here = written(encoded(tmp_path / "here", corpus, folder))
+    try:
+        there = written(encoded(tmp_path / "there", corpus, folder, Runtime(workers=2, cluster="local")))
+    finally:
+        ray.shutdown()
+    assert there == here
+    assert len([name for name in there if name.endswith(".bin")]) == len(PARTS)
+
+
+def test_shards_of_another_tokenizer_are_refused_by_its_hash(tmp_path: Path, corpus: Path, folder: Path) -> None:
+    from polyglot_lm.training.loop import Control
+
+    described = TokenDataset(encoded(tmp_path / "tokens", corpus, folder)).description
+    assert Control.read({}, folder, {described["tokenizer"]}).end_id == 2
+    file = (folder / "tokenizer.json").read_text(encoding="utf-8")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "tokenizer.json").write_text(file + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"the token shards were not encoded with .*other; encode them with it, or name theirs"):
+        Control.read({}, tmp_path / "other", {described["tokenizer"]})
 
 
 def test_shards_keep_the_order_of_the_documents(

@@ -1,23 +1,37 @@
 """The tokenizer's training: fixed special tokens, the same bytes every time, equal text of every language, and clear refusals."""
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import SENTENCES, write_corpus
 
-from polyglot_lm.pipeline import UserError, read_json
+from polyglot_lm.pipeline import Progress, Runtime, Task, UserError, read_json
 from polyglot_lm.shards import DocumentWriter, part_path, read_documents
-from polyglot_lm.tokenizer import CONFIG_FILE, END_ID, SPECIAL_TOKENS, TOKENIZER_FILE, Tokenizer, check_vocab_size, train_tokenizer
+from polyglot_lm.tokenizer import (
+    CONFIG_FILE,
+    END_ID,
+    SPECIAL_TOKENS,
+    TOKENIZER_FILE,
+    ParallelText,
+    Parity,
+    Tokenizer,
+    check_vocab_size,
+    train_tokenizer,
+)
 from polyglot_lm.tokenizer.train import new_tokenizer
 
 ONE = dict.fromkeys(SENTENCES, 1.0)
 THAI_WORD = "ที่น้ำกำลัง"  # vowel signs and tone marks above, below and beside the letters
 
 
-def train(out: Path, corpora: dict[str, Path], vocab_size: int = 512, max_english_bytes: int = 20_000) -> Tokenizer:
+def train(out: Path, corpora: dict[str, Path], vocab_size: int = 512, max_english_bytes: int = 20_000, **more: Any) -> Tokenizer:
     out.mkdir()
-    train_tokenizer(out, corpora=corpora, byte_premiums=ONE, vocab_size=vocab_size, max_english_bytes=max_english_bytes)
+    train_tokenizer(out, corpora=corpora, byte_premiums=ONE, vocab_size=vocab_size, max_english_bytes=max_english_bytes, **more)
     return Tokenizer(out)
 
 
@@ -57,6 +71,50 @@ def test_too_little_text_is_refused_with_the_size_it_yields(tmp_path: Path) -> N
         train(tmp_path / "tokenizer", {"en": corpus}, vocab_size=4096)
 
 
+def test_too_little_text_for_parity_is_refused_the_same(tmp_path: Path) -> None:
+    corpora = {code: write_corpus(tmp_path / code, code, count=3) for code in ("en", "ko")}
+    with pytest.raises(UserError, match=r"the text yields only \d+ tokens, fewer than vocab_size=4096; ask for fewer or add text"):
+        train(tmp_path / "tokenizer", corpora, vocab_size=4096, policy=Parity(parallel=None, plain_share=0.5))
+
+
+def test_a_language_without_text_is_named(tmp_path: Path) -> None:
+    corpora = {"en": write_corpus(tmp_path / "en", "en"), "th": tmp_path / "th"}
+    corpora["th"].mkdir()
+    with pytest.raises(UserError, match=r"language 'th' has no documents for 'train' in .*; add text"):
+        train(tmp_path / "tokenizer", corpora)
+
+
+def test_reading_is_shown_by_bytes_and_merging_by_time(
+    tmp_path: Path, tiny_corpora: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: dict[str, list[float]] = {}
+
+    class Watched(Progress):
+        @contextmanager
+        def task(self, name: str, total: float, unit: str, done: float = 0.0) -> Iterator[Task]:
+            task = Task(name, total, unit, done)
+            yield task
+            shown[name] = [total, task.done]
+
+    monkeypatch.setattr("polyglot_lm.tokenizer.train.BEAT_SECONDS", 0.001)
+    out = tmp_path / "tokenizer"
+    train(out, tiny_corpora, policy=Parity(parallel=None, plain_share=0.5), runtime=Runtime(progress=Watched()))
+    assert list(shown) == ["tokenizer: text", "tokenizer: merges"]
+    total, read = shown["tokenizer: text"]
+    assert total - 4 * len(tiny_corpora) < read <= total
+    expected, seconds = shown["tokenizer: merges"]
+    assert 0 < seconds < expected
+
+
+def test_a_training_that_fails_ends_what_it_shows(tmp_path: Path, tiny_corpora: dict[str, Path]) -> None:
+    before = threading.active_count()
+    with pytest.raises(UserError, match="has no sentence"):
+        (tmp_path / "short.jsonl").write_text('{"en": "a"}\n')
+        policy = Parity(parallel=ParallelText(path=tmp_path / "short.jsonl"), plain_share=0.0)
+        train(tmp_path / "tokenizer", tiny_corpora, policy=policy)
+    assert threading.active_count() == before
+
+
 def test_every_language_gives_the_same_english_equivalent_bytes(tmp_path: Path) -> None:
     corpora = {"en": write_corpus(tmp_path / "en", "en", 200), "ko": write_corpus(tmp_path / "ko", "ko", 40)}
     counters = train_tokenizer(
@@ -86,6 +144,13 @@ def test_combining_marks_stay_with_their_letters_and_numbers_are_cut_every_three
     words = ["q\u0323u\u0301", " ", "123", "456", "7", ",", " don", "'t"]
     text = "q\u0323u\u0301 1234567, don't"
     assert [text[start:end] for start, end in spans] == words
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"), [("it's", ["it", "'s"]), ("we'LL go", ["we", "'LL", " go"]), ("'saya'", ["'saya", "'"])]
+)
+def test_an_english_clitic_is_cut_off_and_a_word_in_quotation_marks_is_not(text: str, pieces: list[str]) -> None:
+    assert [text[start:end] for _, (start, end) in new_tokenizer().pre_tokenizer.pre_tokenize_str(text)] == pieces
 
 
 def test_the_configuration_names_the_same_token_for_begin_end_and_padding(tmp_path: Path, tiny_corpora: dict[str, Path]) -> None:

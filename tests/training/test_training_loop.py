@@ -19,14 +19,16 @@ from polyglot_lm.mixture import Sampler, read_shares
 from polyglot_lm.model.hf import load_hf, save_hf
 from polyglot_lm.model.score import document_bits
 from polyglot_lm.model.transformer import GPTNeoX, initialize
-from polyglot_lm.pipeline import UserError, read_json
+from polyglot_lm.pipeline import Layout, UserError, read_json
 from polyglot_lm.shards import TokenDataset, read_metrics, texts
 from polyglot_lm.tokenizer import Tokenizer
 from polyglot_lm.training import loop
-from polyglot_lm.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
-from polyglot_lm.training.loop import Run, train
+from polyglot_lm.training.checkpoint import Keep, Saver, load_checkpoint, tensors_of
+from polyglot_lm.training.config import Plan
+from polyglot_lm.training.loop import train
 from polyglot_lm.training.optim import OptimConfig, build_optimizers, rate_factor
 from polyglot_lm.training.parallel import World, choose_device
+from polyglot_lm.training.run import Run
 
 TOLERANCE = {"adamw": 1e-4, "muon": 2e-3}  # seen between AVX2 and AVX-512: 5e-5 and 3e-4
 ALONE = World(rank=0, size=1, device=torch.device("cpu"))
@@ -54,7 +56,8 @@ def losses(out: Path, inputs: Inputs, **changed: Any) -> list[float]:
 
 
 def begin(out: Path, inputs: Inputs, config: OptimConfig) -> Run:
-    return Run.begin(out, inputs.mixture, inputs.tokens, MODEL, config, schedule(steps=20), ALONE)
+    plan = Plan(mixture=inputs.mixture, tokens=inputs.tokens, model=MODEL, optim=config, config=schedule(steps=20))
+    return Run.begin(out, plan, ALONE, ONE_THREAD)
 
 
 def windows_of(inputs: Inputs, count: int) -> torch.Tensor:
@@ -88,16 +91,16 @@ def test_steps_equal_adamw_by_hand_on_the_mean_loss_of_the_same_windows(tmp_path
     initialize(twin, torch.Generator().manual_seed(1))
     moments: dict[str, Any] = {}
     for step, windows in enumerate(windows_of(inputs, 12).split(4)):
-        loss, _ = run.take_step()
+        loss, _, _ = run.take_step()
         expected = F.cross_entropy(twin(windows[:, :-1]).flatten(0, 1), windows[:, 1:].flatten())
         expected.backward()
         assert float(loss) == pytest.approx(expected.item(), rel=1e-6)
         adamw_by_hand(twin, moments, config, step, 20)
         for name, parameter in twin.named_parameters():
-            # a key's bias that is not rotated changes nothing: its gradient is rounding noise, which Adam makes large
-            sure = (moments[name][1] == 0) | (moments[name][1] > 1e-12)
+            # a key's bias that is not rotated changes nothing: its gradient is rounding noise or 0, and Adam makes noise large
+            sure = (moments[name][1] > 1e-12) | ((moments[name][1] == 0) & (not name.endswith("query_key_value.bias")))
             torch.testing.assert_close(run.network.get_parameter(name)[sure], parameter[sure], rtol=1e-4, atol=1e-5, msg=name)
-            assert sure.float().mean() > 0.7, name
+            assert sure.float().mean() > 0.6, name
 
 
 def test_the_first_loss_and_gradient_norm_are_those_of_transformers(tmp_path: Path, inputs: Inputs) -> None:
@@ -108,7 +111,7 @@ def test_the_first_loss_and_gradient_norm_are_those_of_transformers(tmp_path: Pa
     theirs = GPTNeoXForCausalLM.from_pretrained(tmp_path / "model")
     expected = F.cross_entropy(theirs(windows[:, :-1]).logits.flatten(0, 1), windows[:, 1:].flatten())
     expected.backward()
-    loss, norm = run.take_step()
+    loss, norm, _ = run.take_step()
     assert float(loss) == pytest.approx(expected.item(), rel=1e-5)
     their_norm = math.sqrt(sum(float(parameter.grad.square().sum()) for parameter in theirs.parameters()))
     assert float(norm) == pytest.approx(their_norm, rel=1e-4)
@@ -156,7 +159,7 @@ def test_a_trained_model_and_its_counters_are_what_the_last_lines_say(tmp_path: 
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path, inputs: Inputs, every_loss: None) -> None:
-    with pytest.raises(UserError, match=r"the loss is (nan|inf) at step \d; lower the learning rate"):
+    with pytest.raises(UserError, match=r"the loss is no number since step \d; lower the learning rate"):
         losses(tmp_path, inputs, optim=replace(optim(), learning_rate=1e30))
 
 
@@ -166,6 +169,7 @@ def test_a_checkpoint_brings_model_and_optimizers_back(tmp_path: Path, tied_head
     config = replace(MODEL, tied_head=tied_head)
     models = [GPTNeoX(config) for _ in range(2)]
     optimizers = [build_optimizers(model, optim(optimizer)) for model in models]
+    others = [{"spikes.history": torch.rand(3)}, {"spikes.history": torch.zeros(3)}]
     tokens = torch.arange(64).view(2, 32)
 
     def step(number: int) -> None:
@@ -175,9 +179,12 @@ def test_a_checkpoint_brings_model_and_optimizers_back(tmp_path: Path, tied_head
             each.zero_grad()
 
     step(0)
-    save_checkpoint(tmp_path, models[0], optimizers[0], TrainingState(step=1, sampler={"place": 7}))
-    state = load_checkpoint(tmp_path / "step-00000001", models[1], optimizers[1])
-    assert (state.step, state.sampler) == (1, {"place": 7})
+    saver = Saver(folder=tmp_path, world=ALONE)
+    saver.begin(1, tensors_of(models[0], optimizers[0], others[0]), {"sampler": {"place": 7}}, Keep(newest=1))
+    saver.finish()
+    state = load_checkpoint(tmp_path / "step-00000001", ALONE, models[1], optimizers[1], others[1])
+    assert (state["step"], state["sampler"]) == (1, {"place": 7})
+    assert torch.equal(others[0]["spikes.history"], others[1]["spikes.history"])
     for number in range(2):
         step(number)
     for name, tensor in models[0].state_dict().items():
@@ -189,7 +196,7 @@ def test_a_batch_that_the_processes_do_not_divide_is_refused(
     tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch, batch_windows: int, size: int
 ) -> None:
     @contextmanager
-    def joined(device: str) -> Iterator[World]:
+    def joined(device: str, layout: Layout, *, shardable: bool) -> Iterator[World]:
         yield World(rank=0, size=size, device=torch.device(device))
 
     monkeypatch.setattr(loop, "joined", joined)

@@ -32,12 +32,10 @@ def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
-@pytest.mark.parametrize(("num_windows", "size"), [(8, 1), (8, 2), (12, 3), (4, 4)])
-def test_the_parts_of_the_ranks_are_all_windows_in_order(num_windows: int, size: int) -> None:
-    windows = torch.arange(num_windows * 5).view(num_windows, 5)
-    parts = [World(rank=rank, size=size, device=torch.device("cpu")).part(windows) for rank in range(size)]
-    assert {len(part) for part in parts} == {num_windows // size}
-    assert torch.equal(torch.cat(parts), windows)
+@pytest.mark.parametrize(("size", "tensor", "parts"), [(1, 1, [0]), (4, 1, [0, 1, 2, 3]), (4, 2, [0, 0, 1, 1])])
+def test_ranks_that_split_the_same_matrices_read_the_same_windows(size: int, tensor: int, parts: list[int]) -> None:
+    ranks = [World(rank=rank, size=size, device=torch.device("cpu"), tensor=tensor) for rank in range(size)]
+    assert [rank.part for rank in ranks] == [(part, size // tensor) for part in parts]
 
 
 def test_two_ranks_equal_one(tmp_path: Path, inputs: Inputs) -> None:
@@ -73,4 +71,4 @@ def test_ranks_whose_clocks_differ_save_together(tmp_path: Path, inputs: Inputs)
         for rank in ranks:
             rank.kill()
             rank.wait()
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000004"]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-00000002", "step-00000004"]

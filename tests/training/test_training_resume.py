@@ -1,17 +1,19 @@
 """A run that was cut and resumed leaves the same bytes as one that was not, and a damaged checkpoint is named."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 from tiny_training import ONE_THREAD, Inputs, files, make_inputs, optim, schedule
 
 from polyglot_lm.pipeline import CorruptFileError
 from polyglot_lm.shards import read_metrics
 from polyglot_lm.training import loop
-from polyglot_lm.training.loop import Run, train
+from polyglot_lm.training.loop import train
+from polyglot_lm.training.run import Run, Taken
 
 SAVING_ALWAYS = replace(ONE_THREAD, checkpoint_seconds=0.0)
 
@@ -27,17 +29,17 @@ def run(out: Path, inputs: Inputs, optimizer: str = "adamw") -> None:
 
 
 def cut(monkeypatch: pytest.MonkeyPatch, *, at_step: int, saved: int) -> None:
-    """Let the next run keep the checkpoint of step `saved` alone, and be interrupted in the middle of step `at_step`."""
+    """Let the next run save at step `saved` and at its milestones alone, and be interrupted in the middle of step `at_step`."""
     take_step, save = Run.take_step, Run.save
 
-    def cut_step(self: Run) -> tuple[torch.Tensor, torch.Tensor]:
-        taken = take_step(self)
+    def cut_step(self: Run, waiting: Any = nullcontext) -> Taken:
+        taken = take_step(self, waiting)
         if self.step == at_step:
             raise KeyboardInterrupt
         return taken
 
     monkeypatch.setattr(Run, "take_step", cut_step)
-    monkeypatch.setattr(Run, "save", lambda self: save(self) if self.step == saved else None)
+    monkeypatch.setattr(Run, "save", lambda self: save(self) if self.step == saved or self.keep.milestone(self.step) else None)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
@@ -104,7 +106,7 @@ def test_a_torn_line_of_metrics_is_written_again(tmp_path: Path, inputs: Inputs,
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors"])
+@pytest.mark.parametrize("name", ["__0_0.distcp", ".metadata"])
 @pytest.mark.parametrize("damage", ["flip", "cut", "delete"])
 def test_a_damaged_checkpoint_is_named_by_its_checksum(
     tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch, name: str, damage: str
@@ -135,7 +137,7 @@ def test_half_a_checkpoint_is_neither_read_nor_kept(tmp_path: Path, inputs: Inpu
     run(tmp_path / "whole", inputs)
     half = tmp_path / "cut" / "checkpoints" / ".step-00000005.tmp"
     half.mkdir(parents=True)
-    (half / "model.safetensors").write_bytes(b"half")
+    (half / "__0_0.distcp").write_bytes(b"half")
     run(tmp_path / "cut", inputs)
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 

@@ -9,7 +9,8 @@ from polyglot_lm.mixture import Uniform, plan_mixture
 from polyglot_lm.model.config import neox
 from polyglot_lm.pipeline import Runtime
 from polyglot_lm.tokenizer import encode_corpus, train_tokenizer
-from polyglot_lm.training.loop import TrainingConfig
+from polyglot_lm.training.config import TrainingConfig
+from polyglot_lm.training.logs import SPEED_FILE
 from polyglot_lm.training.optim import OptimConfig
 
 LANGUAGES = ("ko", "th", "en")
@@ -23,8 +24,10 @@ def optim(optimizer: Literal["adamw", "muon"] = "adamw", learning_rate: float = 
         optimizer=optimizer,
         learning_rate=learning_rate,
         matrix_learning_rate=0.02,
+        schedule="wsd",
         warmup_steps=2,
         decay_fraction=0.4,
+        final_rate=0.0,
         weight_decay=0.1,
         beta1=0.9,
         beta2=0.95,
@@ -33,7 +36,16 @@ def optim(optimizer: Literal["adamw", "muon"] = "adamw", learning_rate: float = 
 
 
 def schedule(steps: int = 8, batch_windows: int = 4, precision: Literal["fp32", "bf16"] = "fp32", seed: int = 1) -> TrainingConfig:
-    return TrainingConfig(steps=steps, batch_windows=batch_windows, precision=precision, control_every=3, seed=seed)
+    return TrainingConfig(
+        steps=steps,
+        batch_windows=batch_windows,
+        precision=precision,
+        control_every=3,
+        seed=seed,
+        z_loss=0.0,
+        on_spike="skip",
+        milestone_every=None,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,5 +86,6 @@ def make_inputs(root: Path, corpora: Mapping[str, Path]) -> Inputs:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Return every file below a folder by its relative path."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """Return every file below a folder by its relative path, but for the one that tells of speed."""
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != SPEED_FILE)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}

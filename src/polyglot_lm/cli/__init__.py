@@ -10,7 +10,7 @@ import sys
 import typer
 
 from polyglot_lm import __version__
-from polyglot_lm.cli import corpus, languages, masking, model, steps, tokenizer
+from polyglot_lm.cli import corpus, evaluation, languages, masking, mixture, model, release, steps, tokenizer, training
 from polyglot_lm.cli.arguments import fail
 from polyglot_lm.pipeline import UserError
 
@@ -49,9 +49,18 @@ def version() -> None:
 app.command(name="run")(steps.run)
 app.command(name="plan")(steps.plan_command)
 app.command(name="why")(steps.why_command)
-app.command(name="languages")(languages.languages_command)
+app.add_typer(languages.app, name="languages")
+app.command(name="evaluate")(evaluation.evaluate)
+app.command(name="balance")(evaluation.balance)
 app.command(name="generate")(model.generate)
+app.command(name="export")(release.export_command)
+app.command(name="import")(release.import_command)
+app.command(name="card")(release.card_command)
+app.command(name="push")(release.push_command)
+app.command(name="models")(release.models_command)
 app.command(name="mask")(masking.mask_command)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(tokenizer.app, name="tokenizer")
+app.add_typer(mixture.app, name="mixture")
+app.add_typer(training.app, name="training")
 app.command(name="version")(version)

@@ -3,8 +3,9 @@
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,9 +13,12 @@ from polyglot_lm.cli.arguments import DEFAULT_ROOT, RecipeName, Root, Settings, 
 from polyglot_lm.pipeline import (
     CORES,
     MANIFESTS,
+    Layout,
+    Nodes,
     Runtime,
     Step,
     UserError,
+    follow_steps,
     in_order,
     name_results,
     plan,
@@ -25,6 +29,7 @@ from polyglot_lm.pipeline import (
 
 if TYPE_CHECKING:
     from polyglot_lm.corpus.estimate import Pilot
+    from polyglot_lm.mixture.supply import SupplyPlan
 
 QUARANTINED = 3  # everything is done, but some input could not be read
 
@@ -35,10 +40,21 @@ def run(
     root: Root = DEFAULT_ROOT,
     workers: Annotated[int, typer.Option(help="Processes inside a step.")] = CORES,
     threads: Annotated[int, typer.Option(help="Threads of torch.")] = CORES,
-    processes: Annotated[int, typer.Option(help="Training processes, started by torchrun.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     cluster: Annotated[str | None, typer.Option(help="Ray cluster for tasks: ray://HOST:PORT, auto or local.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    processes: Annotated[int, typer.Option(help="Training processes on this machine, started by torchrun.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines that train together, each running this command.")] = 1,
+    node_rank: Annotated[int, typer.Option(min=0, help="With --nodes: which of them this is, from 0.")] = 0,
+    rendezvous: Annotated[str, typer.Option(help="With --nodes: HOST:PORT of the first.")] = "",
+    shards: Annotated[int | None, typer.Option(min=1, help="Training processes that share a copy of the model; all.")] = None,
+    tensor: Annotated[int, typer.Option(min=1, help="Training processes that split every matrix.")] = 1,
+    micro_batch: Annotated[int | None, typer.Option(min=1, help="Windows a training process computes at once; all.")] = None,
+    recompute: Annotated[Literal["none", "selective", "full"], typer.Option(help="Save memory of training for time.")] = "none",
+    *,
+    deterministic: Annotated[bool, typer.Option(help="On a GPU: the same bits again, slower.")] = False,
     checkpoint_seconds: Annotated[float, typer.Option(help="How often training saves its state.")] = 20.0,
+    keep_checkpoints: Annotated[int, typer.Option(min=1, help="How many of the newest stay while training.")] = 2,
+    tracker: Annotated[list[str] | None, typer.Option(help="Tell the training's figures to wandb too; offline by default.")] = None,
 ) -> int:
     """Carry a recipe out: skip what is done, resume what was cut. Exit code 3: done, but some input could not be read."""
     built = recipe_named(recipe, settings)
@@ -46,20 +62,33 @@ def run(
         root=root,
         workers=workers,
         threads=threads,
-        processes=processes,
-        device=device,
         cluster=cluster,
+        device=device,
+        processes=processes,
+        nodes=Nodes(count=nodes, rank=node_rank, address=rendezvous),
+        layout=Layout(shards=shards, tensor=tensor, micro_batch_windows=micro_batch, recompute=recompute),
+        deterministic=deterministic,
         checkpoint_seconds=checkpoint_seconds,
+        keep_checkpoints=keep_checkpoints,
+        trackers=tuple(tracker or ()),
         progress=terminal(),
     )
+    if not runtime.nodes.first:
+        follow_steps(built.targets, runtime)
+        return 0
     run_steps(built.targets, runtime)
-    named = name_results(root, recipe.rpartition(":")[2], {name: root / step.address for name, step in built.results.items()})
-    if {"report", "model"} <= built.results.keys():
-        given = [f"--set {setting}" for setting in settings or ()] + ([] if root == DEFAULT_ROOT else [f"--root {root}"])
+    tell(recipe, built.results, settings or [], root)
+    return quarantined(in_order(built.targets), root)
+
+
+def tell(recipe: str, results: Mapping[str, Step], settings: list[str], root: Path) -> None:
+    """Name the results and print where they are."""
+    named = name_results(root, recipe.rpartition(":")[2], {name: root / step.address for name, step in results.items()})
+    if {"report", "model"} <= results.keys():
+        given = [f"--set {setting}" for setting in settings] + ([] if root == DEFAULT_ROOT else [f"--root {root}"])
         show(named, " ".join([recipe, *given]))
     else:
-        print("\n".join(f"{name:<12} {named / name}" for name in built.results))
-    return quarantined(in_order(built.targets), root)
+        print("\n".join(f"{name:<12} {named / name}" for name in results))
 
 
 def quarantined(steps: list[Step], root: Path) -> int:
@@ -107,8 +136,11 @@ def plan_command(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="With --pilot: so many processes would work.")] = CORES,
     core_hour_price: Annotated[float | None, typer.Option(min=0, help="With --pilot: dollars for a core-hour.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="Plan the training for this card: h100, h200, b200, a100, a100-40gb.")] = None,
+    gpus: Annotated[int, typer.Option(min=1, help="With --gpu: how many of them.")] = 8,
+    gpu_hour_price: Annotated[float | None, typer.Option(min=0, help="With --gpu: dollars for an hour of one.")] = None,
 ) -> None:
-    """Print what is done and what would run, with what it took when it last ran or, with a pilot, what it would take."""
+    """Print what is done and what would run, with what it took when it last ran or, with a pilot or a card, what it would take."""
     from rich.console import Console
     from rich.table import Table
 
@@ -118,6 +150,11 @@ def plan_command(
 
         found = run_pilot(built.targets, pilot, terminal())
         show_pilot(found, workers, core_hour_price)
+        return
+    if gpu is not None:
+        from polyglot_lm.cli.training import show_recipe
+
+        show_recipe(in_order(built.targets), gpu, gpus, gpu_hour_price)
         return
     table = Table("step", "state", "time", "memory", "on disk", "folder")
     for planned in plan(built.targets, root):
@@ -132,6 +169,31 @@ def plan_command(
             planned.step.address,
         )
     Console().print(table)
+    if built.supply is not None:
+        show_supply(built.supply)
+
+
+def show_supply(plan: "SupplyPlan") -> None:
+    """Print each language's text, its epochs at budgets shared evenly, what is lacking, and every source with its licence."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from polyglot_lm.mixture.supply import BUDGETS
+    from polyglot_lm.mixture.units import shown
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    budgets = (f"at {shown(budget, 'tokens').removesuffix(' tokens')}" for budget in BUDGETS)
+    for head in ("epochs", "text", "content", "about", *budgets):
+        table.add_column(head, justify="left" if head == "epochs" else "right", no_wrap=True)
+    for row in plan.rows:
+        held = (shown(row.held[unit], unit) for unit in ("bytes", "english_bytes", "tokens"))
+        table.add_row(row.code, *held, *(f"{epochs:.2f}" for epochs in row.epochs))
+    console = Console()
+    console.print(table)
+    for (name, license_name, read), amounts in plan.by_source().items():
+        sizes = ", ".join(f"{code} {amount or 'size not stated'}" for code, amount in amounts.items())
+        print(f"\n{'reads' if read else 'there is also'} {name}, licence {license_name}\n  {sizes}")
+    print("\n" + "\n".join(plan.sentences()))
 
 
 def show_pilot(found: "Pilot", workers: int, price: float | None) -> None:

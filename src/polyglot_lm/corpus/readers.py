@@ -55,14 +55,19 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class JsonLines:
-    """The lines that begin in [start, stop) of a file; `stop` None is its end. The first has the number `position`."""
+class Slice:
+    """Part [start, stop) of a file, in bytes or row groups; `stop` None is its end. Its first record has the number `position`."""
 
     file: File
     max_document_bytes: int
     start: int = 0
     stop: int | None = None
     position: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JsonLines(Slice):
+    """The lines that begin in [start, stop)."""
 
     def records(self) -> Iterator[Record]:
         path, position = self.file.path, self.position
@@ -78,14 +83,8 @@ class JsonLines:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Paragraphs:
+class Paragraphs(Slice):
     """The runs of lines between blank lines that begin in [start, stop) of a text file."""
-
-    file: File
-    max_document_bytes: int
-    start: int = 0
-    stop: int | None = None
-    position: int = 0
 
     def records(self) -> Iterator[Record]:
         path, position = self.file.path, self.position
@@ -98,14 +97,8 @@ class Paragraphs:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RowGroups:
-    """The row groups [start, stop) of a Parquet file; `stop` None is its end. The first row has the number `position`."""
-
-    file: File
-    max_document_bytes: int
-    start: int = 0
-    stop: int | None = None
-    position: int = 0
+class RowGroups(Slice):
+    """The row groups [start, stop) of a Parquet file."""
 
     def records(self) -> Iterator[Record]:
         path, position = self.file.path, self.position

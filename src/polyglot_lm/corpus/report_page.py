@@ -6,10 +6,11 @@ own direction that clips what it cannot hold, so neither a script nor right-to-l
 
 import html
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from polyglot_lm.corpus.flows import Flow, Group, flow_chart, histogram
+from polyglot_lm.pages import NOTHING, figure, figures, html_page, number, share, size, table
 
 Row = Mapping[str, Any]
 COPIES = ("exact_duplicate", "near_duplicate")
@@ -18,47 +19,25 @@ BLANK = re.compile(r"\n\s*\n")
 MOST_REASONS = 8  # drawn one by one; the others together
 MOST_FOUND = 12  # columns of the language table
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-NOTHING = '<td class="zero">·</td>'
-META = '<meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="referrer" content="no-referrer">'
 STYLE = """
-:root { color-scheme: light dark; --text: #1c1f24; --quiet: #6a717c; --line: #8883; --ground: #fff; --raised: #f6f7f9;
-  --kept: #1b7f68; --held: #2b7fa8; --refused: #b8402f; --copies: #b97a1c; --hits: #7d4bb0; --all: #4a515c; }
-@media (prefers-color-scheme: dark) { :root { --text: #e4e7eb; --quiet: #98a1ad; --line: #fff2; --ground: #15181c;
-  --raised: #1e2227; --kept: #35a98c; --held: #4fa3cc; --refused: #df6a58; --copies: #d79b41; --hits: #a97fd6; --all: #aab2bd; } }
-body { font: 15px/1.55 system-ui, "Noto Sans", "Noto Sans CJK KR", "Noto Sans Thai", sans-serif; color: var(--text);
-  background: var(--ground); max-width: 960px; margin: 3rem auto 6rem; padding: 0 1.2rem; }
-h1 { font-size: 1.75rem; font-weight: 650; letter-spacing: -.01em; margin: 0 0 .3rem; }
-h2 { font-size: 1.2rem; font-weight: 650; margin: 2.8rem 0 .4rem; }
-h3 { font-size: 1.05rem; font-weight: 650; margin: 2.6rem 0 .6rem; padding-top: 1.1rem; border-top: 1px solid var(--line); }
-h3 small { font-weight: 400; color: var(--quiet); margin-left: .5rem; }
-p { max-width: 46rem; margin: .3rem 0 1rem; } .quiet { color: var(--quiet); fill: var(--quiet); }
-table { border-collapse: collapse; width: 100%; font-size: .87rem; font-variant-numeric: tabular-nums; margin: .6rem 0 1rem; }
-th { font-weight: 500; color: var(--quiet); } td b { font-weight: 650; }
-th, td { padding: .34rem .55rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; } th:last-child, td:last-child { padding-right: 0; }
-tfoot td { border-bottom: 0; font-weight: 600; } td.zero { color: var(--quiet); opacity: .55; }
-.scroll { overflow-x: auto; } svg { width: 100%; height: auto; display: block; fill: currentColor; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 1.2rem; margin: 1.8rem 0; }
-.figures div { border-left: 3px solid var(--c, var(--all)); padding-left: .8rem; line-height: 1.35; }
-.figures b { display: block; font-size: 1.35rem; font-weight: 650; }
-.figures span { display: block; color: var(--quiet); font-size: .85rem; }
+:root { --kept: #1b7f68; --held: #2b7fa8; --refused: #b8402f; --copies: #b97a1c; --hits: #7d4bb0; }
+@media (prefers-color-scheme: dark) { :root { --kept: #35a98c; --held: #4fa3cc; --refused: #df6a58; --copies: #d79b41;
+  --hits: #a97fd6; } }
 .bar { display: flex; height: 12px; width: 100%; min-width: 240px; margin-top: .35rem; border-radius: 2px; overflow: hidden; }
 .bar i { display: block; height: 100%; } td.wide { width: 46%; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; color: var(--quiet); font-size: .85rem; }
 .legend i { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: .4rem; }
-.kept { fill: var(--kept); --c: var(--kept); } .held { fill: var(--held); --c: var(--held); } .all { fill: var(--all); }
+.kept { fill: var(--kept); --c: var(--kept); } .held { fill: var(--held); --c: var(--held); } .all { fill: var(--accent); }
 .refused { fill: var(--refused); --c: var(--refused); } .copies { fill: var(--copies); --c: var(--copies); }
 .hits { fill: var(--hits); --c: var(--hits); } i.kept, i.held, i.refused, i.copies, i.hits { background: var(--c); }
 .over { paint-order: stroke; stroke: color-mix(in srgb, var(--ground) 55%, transparent); stroke-width: 3px; }
-.ribbon { opacity: .28; } .axis { stroke: var(--line); } .warn { color: var(--refused); font-weight: 650; }
+.ribbon { opacity: .28; } .axis { stroke: var(--line); }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(270px, 1fr)); gap: 1rem 1.8rem; margin-top: 1rem; }
 .charts p { margin: 0; font-size: .9rem; }
-details { margin: .5rem 0; } summary { cursor: pointer; color: var(--quiet); } summary b { color: var(--text); font-weight: 600; }
 .sample { background: var(--raised); border-radius: 5px; padding: .6rem .8rem; margin: .5rem 0; overflow: hidden; contain: paint; }
 .sample p { margin: 0; max-width: none; font-size: .9rem; white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: isolate;
   display: -webkit-box; -webkit-line-clamp: 6; -webkit-box-orient: vertical; overflow: hidden; line-height: 1.5; }
 .sample .about { color: var(--quiet); font-size: .78rem; margin-bottom: .25rem; white-space: normal; }
-@media print { details { break-inside: avoid; } }
 """
 
 
@@ -71,9 +50,8 @@ def page(summary: Row) -> str:
         f"{size(total['read']['bytes'])} of text. Bytes are UTF-8 as read; what masking changed is not counted as lost.</p>"
     )
     sections = [
-        "<h1>Corpus report</h1>",
         intro,
-        figures(total),
+        totals(total),
         "<h2>From read to kept</h2>",
         overview(rows),
         "<h2>What was removed, by reason</h2>",
@@ -93,24 +71,19 @@ def page(summary: Row) -> str:
         "<h2>Costs</h2><p>Times and memory differ from run to run, and this page does not. "
         "<code>polyglot corpus costs</code> prints them, by step.</p>",
     ]
-    head = f"{META}<title>Corpus report</title><style>{STYLE}</style>"
-    return f"<!doctype html>\n<html lang='en'><head>{head}</head><body>{''.join(sections)}</body></html>\n"
+    return html_page("Corpus report", sections, style=STYLE)
 
 
-def figures(total: Row) -> str:
+def totals(total: Row) -> str:
     """The totals, large."""
     read = total["read"]["bytes"]
     lost = {label: sum(amount["bytes"] for amount in reasons.values()) for label, reasons in stages(total).items()}
     cells = [("kept", "kept", total["kept_as_read"]), *((STAGES[label], label, value) for label, value in lost.items())]
-    found = [
-        f'<div class="{colour}"><b>{html.escape(share(value, read))}</b><span>{label}</span><span>{size(value)}</span></div>'
-        for colour, label, value in cells
-    ]
-    unread = sum(total["quarantined"].values())
-    found.append(f"<div><b>{number(unread)}</b><span>unreadable records</span></div>")
+    found = [figure(html.escape(share(value, read)), label, size(value), kind=kind) for kind, label, value in cells]
+    found.append(figure(number(sum(total["quarantined"].values())), "unreadable records"))
     if total["slices_lost"]:
-        found.append(f'<div class="refused"><b class="warn">{number(total["slices_lost"])}</b><span>slices lost</span></div>')
-    return f'<div class="figures">{"".join(found)}</div>'
+        found.append(figure(f'<span class="warn">{number(total["slices_lost"])}</span>', "slices lost", kind="refused"))
+    return figures(found)
 
 
 STAGES = {"refused by rules": "refused", "duplicates": "copies", "contaminated": "hits"}
@@ -365,34 +338,6 @@ def name_of(row: Row) -> str:
     return f"{html.escape(row['name'])}"
 
 
-def table(titles: Iterable[str], lines: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are HTML already; one that begins with `<td` brings its own."""
-    head = "".join(f"<th>{title}</th>" for title in titles)
-    body = "".join(f"<tr>{''.join(cell if cell.startswith('<td') else f'<td>{cell}</td>' for cell in line)}</tr>" for line in lines)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def number(count: int) -> str:
-    return f"{count:,}"
-
-
-def share(part: float, whole: float) -> str:
-    """Write a percentage; what is not nothing never reads as nothing, and what is not all never as all."""
-    if not whole:
-        return "–"
-    percent = 100 * part / whole
-    if 0 < percent < 0.1:
-        return "<0.1 %"
-    return f"{min(percent, 99.9) if part < whole else percent:.1f} %"
-
-
 def part_of(part: float, whole: float) -> str:
     """A cell with a percentage; nothing is quiet."""
     return html.escape(share(part, whole)) if part else NOTHING
-
-
-def size(num_bytes: float) -> str:
-    for unit, bound in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if num_bytes >= bound:
-            return f"{num_bytes / bound:,.1f} {unit}"
-    return f"{num_bytes:,.0f} B"

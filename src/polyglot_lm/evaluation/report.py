@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from polyglot_lm.evaluation.charts import bar_chart, line_chart
 from polyglot_lm.evaluation.heldout import HELDOUT_FILE
 from polyglot_lm.evaluation.references import REFERENCES_FILE
 from polyglot_lm.evaluation.table import SUMMARY_FILE, UNIT_NAMES
 from polyglot_lm.mixture import MIXTURE_FILE, epochs
+from polyglot_lm.pages import bar_chart, html_page, line_chart, table
 from polyglot_lm.pipeline import Counters, atomic_text, read_json, read_record, stage, write_json
 from polyglot_lm.shards import read_metrics
 
@@ -23,18 +23,6 @@ TABLE_NOTE = (
     "share: of the reading, in English-equivalent bytes. bits/B: the model on held-out text. "
     "kbit: its total for the held-out documents that are parallel in all languages."
 )
-META = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, "Noto Sans", "Noto Sans CJK KR", "Noto Sans Thai", sans-serif; max-width: 760px;
-  margin: 2.5rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-table { border-collapse: collapse; width: 100%; font-size: .88rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .4rem; white-space: nowrap; text-align: right; border-bottom: 1px solid #8884; }
-th:first-child, td:first-child { text-align: left; }
-.scroll { overflow-x: auto; } svg { width: 100%; height: auto; }
-.note { color: #777; font-size: .9rem; }
-"""
 
 
 @stage(version=1)
@@ -122,7 +110,7 @@ def page(summary: Mapping[str, Any], metrics: list[dict[str, Any]], names: Mappi
         f"<p>{summary['parameters']:,} parameters, {summary['tokens']:,} tokens read in {summary['steps']:,} steps; the languages "
         f"share the reading by {UNIT_NAMES[summary['unit']]}. Smallest margin over the references: "
         f"<b>{summary['worst_margin']:.3f}</b> ({html.escape(rows[summary['worst_margin_language']]['name'])}).</p>",
-        "<h2>Languages</h2>" + table(rows) + f'<p class="note">{TABLE_NOTE}</p>',
+        "<h2>Languages</h2>" + language_table(rows) + f'<p class="note">{TABLE_NOTE}</p>',
         "<h2>Held-out bits per byte, against two references on the same text</h2>"
         + reference_chart(rows)
         + '<p class="note">xz -9 has seen the training text of that language; order 0 knows how often each token is used. '
@@ -132,8 +120,7 @@ def page(summary: Mapping[str, Any], metrics: list[dict[str, Any]], names: Mappi
         "<h2>Bits per byte while training (control text)</h2>" + line_chart(by_language, x_label="step", y_label="bits per byte"),
         "<h2>Training loss</h2>" + line_chart(loss, x_label="million tokens", y_label="nats per token"),
     ]
-    head = f"{META}<title>Balance report</title><style>{STYLE}</style>"
-    return f"<!doctype html><html lang='en'><head>{head}</head><body><h1>Balance report</h1>{''.join(sections)}</body></html>\n"
+    return html_page("Balance report", sections)
 
 
 def reference_chart(rows: Mapping[str, Mapping[str, Any]]) -> str:
@@ -143,7 +130,7 @@ def reference_chart(rows: Mapping[str, Mapping[str, Any]]) -> str:
     return bar_chart(bars, y_label="bits per held-out byte")
 
 
-def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+def language_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     titles = ("language", "docs", "MB", "tokens/B", "share", "epochs", "bits/B", "xz -9", "order 0", "kbit")
     lines = [
         [
@@ -160,6 +147,4 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
         ]
         for row in rows.values()
     ]
-    head = "".join(f"<th>{title}</th>" for title in titles)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in line) + "</tr>" for line in lines)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return table(titles, lines)

@@ -67,7 +67,7 @@ class Attention(nn.Module):
         self.dense = nn.Linear(config.width, config.width)
 
     def forward(self, x_BTD: Tensor, cos_TR: Tensor, sin_TR: Tensor, cache: Cache | None) -> Tensor:
-        batch, length, width = x_BTD.shape
+        batch, length, _ = x_BTD.shape
         mixed_BTHK = self.query_key_value(x_BTD).view(batch, length, self.num_heads, 3 * self.head_width)
         query, key, value = mixed_BTHK.chunk(3, dim=3)
         query, key = rotate(query, cos_TR, sin_TR).transpose(1, 2), rotate(key, cos_TR, sin_TR).transpose(1, 2)
@@ -76,7 +76,7 @@ class Attention(nn.Module):
             key, value = cache.append(self.layer, key, value)
         # a single new token sees the whole cache; several at once are only ever read from the start
         mixed = F.scaled_dot_product_attention(query, key, value, is_causal=length > 1)
-        return self.dense(mixed.transpose(1, 2).reshape(batch, length, width))
+        return self.dense(mixed.transpose(1, 2).flatten(2))
 
 
 class MLP(nn.Module):

@@ -2,11 +2,12 @@
 
 from polyglot_lm.pipeline.errors import CorruptFileError, UserError
 from polyglot_lm.pipeline.files import atomic_path, atomic_text, read_json, write_json, xxh3_128_file
+from polyglot_lm.pipeline.nodes import Nodes
 from polyglot_lm.pipeline.plan import PlannedStep, plan, why
 from polyglot_lm.pipeline.progress import Progress, Task
 from polyglot_lm.pipeline.record import RECORD, read_record
-from polyglot_lm.pipeline.run import name_results, run_steps
-from polyglot_lm.pipeline.runtime import CORES, Call, LocalRunner, Lost, Runner, Runtime
+from polyglot_lm.pipeline.run import follow_steps, name_results, run_steps
+from polyglot_lm.pipeline.runtime import CORES, Call, Layout, LocalRunner, Lost, Runner, Runtime
 from polyglot_lm.pipeline.steps import Counters, Stage, Step, in_order, stage
 from polyglot_lm.pipeline.tasks import MANIFESTS, Manifest, Outcome, all_done, counted, read_manifests, run_tasks
 
@@ -17,12 +18,15 @@ __all__ = [
     "Call",
     "CorruptFileError",
     "Counters",
+    "Layout",
     "LocalRunner",
     "Lost",
     "Manifest",
+    "Nodes",
     "Outcome",
     "PlannedStep",
     "Progress",
+    "Recompute",
     "Runner",
     "Runtime",
     "Stage",
@@ -33,6 +37,7 @@ __all__ = [
     "atomic_path",
     "atomic_text",
     "counted",
+    "follow_steps",
     "in_order",
     "name_results",
     "plan",

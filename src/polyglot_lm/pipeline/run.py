@@ -6,6 +6,7 @@ leaves a folder without a record: a resumable stage continues in it, any other s
 
 import fcntl
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from polyglot_lm.pipeline.files import empty_folder, remove_temporaries
 from polyglot_lm.pipeline.record import is_done, metered, write_record
 from polyglot_lm.pipeline.runtime import Call, Runtime
 from polyglot_lm.pipeline.steps import Step, in_order, resolve
+
+FOLLOW_SECONDS = 1.0
 
 
 def run_steps(targets: Iterable[Step], runtime: Runtime) -> Mapping[str, Path]:
@@ -34,6 +37,19 @@ def run_steps(targets: Iterable[Step], runtime: Runtime) -> Mapping[str, Path]:
     finally:
         runtime.runner.close()
     return {step.name: runtime.root / step.address for step in steps}
+
+
+def follow_steps(targets: Iterable[Step], runtime: Runtime) -> None:
+    """Take part in the distributed steps of the first node, which does all the rest and writes the records; return when it is done.
+
+    A distributed step is begun as soon as all before it are done, as the first node does. Raises UserError when its processes fail.
+    """
+    for step in in_order(targets):
+        if step.stage.distributed and not is_done(step, runtime.root):
+            call = Call(stage=step.stage, folder=runtime.root / step.address, arguments=resolve(step.arguments, runtime.root))
+            runtime.runner.run(call, runtime)
+        while not is_done(step, runtime.root):
+            time.sleep(FOLLOW_SECONDS)
 
 
 def name_results(root: Path, name: str, folders: Mapping[str, Path]) -> Path:

@@ -16,10 +16,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
 from polyglot_lm.pipeline.errors import UserError
 from polyglot_lm.pipeline.files import read_json
+from polyglot_lm.pipeline.nodes import Nodes
 from polyglot_lm.pipeline.progress import SILENT, Progress
 from polyglot_lm.pipeline.steps import Counters, Stage
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor
 
 CORES = os.cpu_count() or 1
+OF_A_RANK = ("device", "layout", "checkpoint_seconds", "keep_checkpoints", "stall_seconds", "deterministic", "trackers")
 ATTEMPTS = 3
+Recompute = Literal["none", "selective", "full"]
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -71,7 +74,7 @@ class LocalRunner:
         self.pool: ProcessPoolExecutor | None = None
 
     def run(self, call: Call, runtime: "Runtime") -> Counters:
-        if call.stage.distributed and runtime.processes > 1:
+        if call.stage.distributed and max(runtime.processes, runtime.nodes.count) > 1:
             return run_under_torchrun(call, runtime)
         return call.stage(call.folder, **call.arguments, **({"runtime": runtime} if call.stage.wants_runtime else {}))
 
@@ -153,6 +156,30 @@ def end_with_parent() -> None:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """How a distributed step lies on its processes and fits into their memory: of what it computes, only the order of sums.
+
+    `shards` processes share one copy of the model (None: all, where the optimizer allows it), `tensor` of them split every matrix,
+    and those left over hold further copies. `micro_batch_windows` are read at once, None: a process's whole part of the batch.
+    `recompute` saves memory for time. `compile` None: on GPUs.
+    """
+
+    shards: int | None = None
+    tensor: int = 1
+    micro_batch_windows: int | None = None
+    recompute: Recompute = "none"
+    compile: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("shards", "tensor", "micro_batch_windows"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} is {value}; it must be at least 1")
+        if self.recompute not in get_args(Recompute):
+            raise UserError(f"recompute is {self.recompute!r}; it must be none, selective or full")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Runtime:
     """Where steps run: root folder, processes, threads, device, cluster, and who is told."""
 
@@ -160,14 +187,20 @@ class Runtime:
     workers: int = CORES
     threads: int = CORES
     processes: int = 1
+    nodes: Nodes = field(default_factory=Nodes)
     device: str = "auto"
     cluster: str | None = None  # address of a Ray cluster for tasks ("ray://host:10001", "auto", "local"); it must see `root`
+    layout: Layout = Layout()
     checkpoint_seconds: float = 20.0
+    keep_checkpoints: int = 2  # the newest; those that a longer training could start from stay anyway
+    stall_seconds: float = 600.0  # after which a training that does not move says where it stands
+    deterministic: bool = False  # on a GPU: slower kernels that give the same bits again
+    trackers: tuple[str, ...] = ()  # who else is told how a training goes
     progress: Progress = SILENT
     runner: Runner = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("workers", "threads", "processes"):
+        for name in ("workers", "threads", "processes", "keep_checkpoints"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
         object.__setattr__(self, "runner", LocalRunner() if self.cluster is None else ray_runner(self.cluster))
@@ -184,19 +217,33 @@ def ray_runner(address: str) -> Runner:
 
 
 def run_under_torchrun(call: Call, runtime: Runtime) -> Counters:
-    """Start one process a rank on this machine and return what rank 0 counted."""
+    """Start one process a rank on this machine and return what rank 0 counted, nothing where that is on another machine."""
     with tempfile.TemporaryDirectory(prefix="polyglot-") as scratch:
         order, answer = Path(scratch) / "call.pickle", Path(scratch) / "counters.json"
         settings = {
             "threads": max(1, runtime.threads // runtime.processes),
-            "device": runtime.device,
-            "checkpoint_seconds": runtime.checkpoint_seconds,
+            **{name: getattr(runtime, name) for name in OF_A_RANK},
         }
         order.write_bytes(pickle.dumps((call.stage.reference, call.folder, dict(call.arguments), settings)))
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={runtime.processes}"]
-        finished = subprocess.run([*command, "-m", "polyglot_lm.pipeline.rank", str(order), str(answer)], check=False)
+        options = [*runtime.nodes.torchrun_options(), f"--nproc-per-node={runtime.processes}"]
+        command = [sys.executable, "-m", "torch.distributed.run", *options]
+        code = run_and_hand_on_signals([*command, "-m", "polyglot_lm.pipeline.rank", str(order), str(answer)])
         answered = read_json(answer) if answer.exists() else {}
-        if finished.returncode != 0 or "counters" not in answered:
-            ended = f"torchrun ended with {finished.returncode} in {call.folder}; the reason is above, run again to resume"
+        if code == 0 and not runtime.nodes.first:
+            return {}
+        if code != 0 or "counters" not in answered:
+            ended = f"torchrun ended with {code} in {call.folder}; the reason is above, run again to resume"
             raise UserError(answered.get("error", ended))
         return dict(answered["counters"])
+
+
+def run_and_hand_on_signals(command: Sequence[str]) -> int:
+    """Run a command to its end and hand SIGTERM on to it: it may have something to save. Return its exit code."""
+    with subprocess.Popen(command) as process:
+        if threading.current_thread() is not threading.main_thread():  # only it may set handlers
+            return process.wait()
+        before = signal.signal(signal.SIGTERM, lambda number, _frame: process.send_signal(number))
+        try:
+            return process.wait()
+        finally:
+            signal.signal(signal.SIGTERM, before)

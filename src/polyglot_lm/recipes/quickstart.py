@@ -5,19 +5,28 @@ have the same content; `source` takes a folder of yours or a hub data set instea
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from polyglot_lm.corpus.chromium import CATALOGUE
 from polyglot_lm.corpus.split import Split
 from polyglot_lm.languages import Language, select
 from polyglot_lm.masking import KINDS
 from polyglot_lm.mixture import Uniform, plan_mixture
+from polyglot_lm.mixture.controller import Equaliser
+from polyglot_lm.mixture.steering import read_references
 from polyglot_lm.model.config import neox
 from polyglot_lm.pipeline import Step
 from polyglot_lm.recipes.corpus import corpora_of, documents_of, mild, source_name
 from polyglot_lm.recipes.recipe import Recipe
 from polyglot_lm.tokenizer import check_vocab_size, encode_corpus, train_tokenizer
 
+if TYPE_CHECKING:
+    from polyglot_lm.training.config import TrainingConfig
+    from polyglot_lm.training.optim import OptimConfig
+
+DECAY = 0.4  # of the steps
+WINDOW_ENGLISH_BYTES = 512  # of held-out text; about what 256 tokens hold
 SPLIT = Split(key="quickstart", control=0.02, select=0.02, test=0.08, min_bytes=0, max_share=0.08, max_domain_share=0.01)
 
 
@@ -38,11 +47,13 @@ def quickstart(
     optimizer: Literal["adamw", "muon"] = "muon",
     learning_rate: float = 0.008,
     matrix_learning_rate: float = 0.01,
+    references: str = "",
     seed: int = 1,
 ) -> Recipe:
-    """`source_megabytes` bounds what is streamed of a hub data set, in each language; folders are read whole."""
-    from polyglot_lm.training.loop import TrainingConfig, train  # imports torch, which --help must not wait for
-    from polyglot_lm.training.optim import OptimConfig
+    """`source_megabytes` bounds what is streamed of a hub data set, in each language; folders are read whole.
+    `references` is a file of bits per byte of monolingual models, by which the controller steers the mixture.
+    """
+    from polyglot_lm.training.loop import train  # imports torch, which --help must not wait for
 
     chosen = select(languages)
     check_vocab_size(vocab_size)
@@ -56,6 +67,7 @@ def quickstart(
     tokens = encode_all(chosen, corpora, tokenizer, source_name(source))
     mixture = plan_mixture.step("mixture", tokens=tokens, policy=Uniform(unit="english_bytes"), seed=seed)
     rotary_dims = width // max(1, heads) // 2
+    steered = {"controller": Equaliser(references=read_references(Path(references)), ends=1 - DECAY)} if references else {}
     training = train.step(
         "training",
         mixture=mixture,
@@ -65,22 +77,46 @@ def quickstart(
         model=neox(
             vocab_size=vocab_size, context=context, num_layers=layers, width=width, num_heads=heads, rotary_dims=rotary_dims
         ),
-        optim=OptimConfig(
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            matrix_learning_rate=matrix_learning_rate,
-            warmup_steps=min(50, steps // 10),
-            decay_fraction=0.4,
-            weight_decay=0.1,
-            beta1=0.9,
-            beta2=0.98,
-            clip_norm=1.0,
-        ),
-        training=TrainingConfig(
-            steps=steps, batch_windows=batch_windows, precision="fp32", control_every=max(1, steps // 10), seed=seed
-        ),
+        optim=optimization(optimizer, steps, learning_rate, matrix_learning_rate),
+        training=length(steps, batch_windows, seed),
+        **steered,  # so that who asks for none keeps the training of before
     )
-    return measure_and_release(chosen, corpora, tokens, tokenizer, mixture, training)
+    return measure_and_release("Polyglot quickstart", chosen, corpora, tokens, tokenizer, mixture, training)
+
+
+def optimization(
+    optimizer: Literal["adamw", "muon"], steps: int, learning_rate: float, matrix_learning_rate: float
+) -> "OptimConfig":
+    from polyglot_lm.training.optim import OptimConfig
+
+    return OptimConfig(
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        matrix_learning_rate=matrix_learning_rate,
+        schedule="wsd",
+        warmup_steps=min(50, steps // 10),
+        decay_fraction=DECAY,
+        final_rate=0.0,
+        weight_decay=0.1,
+        beta1=0.9,
+        beta2=0.98,
+        clip_norm=1.0,
+    )
+
+
+def length(steps: int, batch_windows: int, seed: int) -> "TrainingConfig":
+    from polyglot_lm.training.config import TrainingConfig
+
+    return TrainingConfig(
+        steps=steps,
+        batch_windows=batch_windows,
+        precision="fp32",
+        control_every=max(1, steps // 10),
+        seed=seed,
+        z_loss=0.0,
+        on_spike="skip",
+        milestone_every=None,
+    )
 
 
 def encode_all(chosen: tuple[Language, ...], corpora: Mapping[str, Step], tokenizer: Step, source: str) -> dict[str, Step]:
@@ -98,6 +134,7 @@ def encode_all(chosen: tuple[Language, ...], corpora: Mapping[str, Step], tokeni
 
 
 def measure_and_release(
+    title: str,
     chosen: tuple[Language, ...],
     corpora: Mapping[str, Step],
     tokens: Mapping[str, Step],
@@ -117,7 +154,14 @@ def measure_and_release(
     references = measure_references.step(
         "references", corpora=corpora, tokens=folders, tokenizer=tokenizer, max_train_bytes=32_000_000
     )
-    heldout = evaluate_heldout.step("heldout", model=training, tokenizer=tokenizer, corpora=corpora, byte_premiums=premiums)
+    heldout = evaluate_heldout.step(
+        "heldout",
+        model=training,
+        tokenizer=tokenizer,
+        corpora=corpora,
+        byte_premiums=premiums,
+        window_english_bytes=WINDOW_ENGLISH_BYTES,
+    )
     report = balance_report.step(
         "report",
         names=names,
@@ -130,7 +174,7 @@ def measure_and_release(
     )
     export = export_hf.step(
         "model",
-        title="Polyglot quickstart",
+        title=title,
         names=names,
         training=training,
         tokenizer=tokenizer,

@@ -17,14 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from polyglot_lm.mixture.supply import SupplyPlan
 from polyglot_lm.pipeline import Step, UserError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """What to bring to done, by the name under which a person finds it; `report` and `model` are shown at the end, if there."""
+    """What to bring to done, by the name under which a person finds it; `report` and `model` are shown at the end, if there.
+
+    `supply` is what `plan` shows of the text that there is.
+    """
 
     results: Mapping[str, Step]
+    supply: SupplyPlan | None = None
 
     @property
     def targets(self) -> tuple[Step, ...]:

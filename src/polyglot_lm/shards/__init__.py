@@ -16,7 +16,16 @@ from polyglot_lm.shards.documents import (
     texts,
 )
 from polyglot_lm.shards.metrics import METRICS_FILE, Metrics, read_metrics
-from polyglot_lm.shards.tokens import EncodedDocument, TokenDataset, Tokens, describe_tokens, shard_path, write_shard, write_tokens
+from polyglot_lm.shards.tokens import (
+    EncodedDocument,
+    TokenDataset,
+    Tokens,
+    describe_tokens,
+    require_open_files,
+    shard_path,
+    write_shard,
+    write_tokens,
+)
 
 __all__ = [
     "DOCUMENT_SCHEMA",
@@ -38,6 +47,7 @@ __all__ = [
     "read_documents",
     "read_metrics",
     "require_documents",
+    "require_open_files",
     "shard_path",
     "texts",
     "write_shard",

@@ -21,10 +21,10 @@ def write_megatron_index(folder: Path) -> list[Path]:
     """Write the index of every shard in a folder of tokens; return the files. Their common stem is what Megatron is given."""
     dataset = TokenDataset(folder)
     code = DTYPE_CODES[dataset.description["dtype"]]
+    bounds = np.searchsorted(dataset.ends, dataset.shard_ends, side="right")
     written = []
-    for number, shard in enumerate(dataset.shards):
-        lengths = dataset.lengths[dataset.shard_of == number]
-        starts = dataset.offsets[dataset.shard_of == number] * shard.tokens.itemsize
+    for shard, lengths in zip(dataset.shards, np.split(dataset.lengths, bounds[:-1]), strict=True):
+        starts = (np.cumsum(lengths) - lengths) * shard.dtype.itemsize
         path = shard.path.with_suffix(".idx")
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             file.write(MAGIC + struct.pack("<QBQQ", VERSION, code, len(lengths), len(lengths) + 1))

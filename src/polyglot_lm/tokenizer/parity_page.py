@@ -1,7 +1,6 @@
 """The parity report: `parity.json` and one page that sets tokenizers side by side on the same sentences.
 
-It draws what `parity` measured and computes nothing of its own. Charts are inline SVG without a library: text stays text, so every
-script renders with the reader's own fonts, and the page is one file.
+It draws what `parity` measured and computes nothing of its own.
 """
 
 import html
@@ -9,23 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from polyglot_lm.pipeline import atomic_text, write_json
-from polyglot_lm.tokenizer.parity import CONTEXT, Parallel, measure, read_measurable
+from polyglot_lm.languages import languages
+from polyglot_lm.pages import html_page, row_chart, table
+from polyglot_lm.pipeline import Counters, atomic_text, stage, write_json
+from polyglot_lm.tokenizer.parity import CONTEXT, Parallel, measure, read_measurable, read_parallel
+from polyglot_lm.tokenizer.policies import ParallelText
 
 FIGURES_FILE, PAGE_FILE = "parity.json", "parity.html"
-WIDTH, LEFT, RIGHT, BAR, GAP = 760, 130, 70, 13, 12
-PALETTE = ("#4053d3", "#b51d14", "#00846b", "#a84f00", "#7d3cb5", "#00779c", "#c2247a", "#56606e")
-META = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, "Noto Sans", "Noto Sans CJK KR", "Noto Sans Thai", sans-serif; max-width: 820px;
-  margin: 2.5rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-table { border-collapse: collapse; width: 100%; font-size: .88rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .4rem; white-space: nowrap; text-align: right; border-bottom: 1px solid #8884; }
-th:first-child, td:first-child { text-align: left; }
-.scroll { overflow-x: auto; } svg { width: 100%; height: auto; } .note { color: #777; font-size: .9rem; }
-"""
+STYLE = ".scroll svg { min-width: 36rem; }"  # on a telephone one scrolls rather than guess at letters of 6 pixels
 LANGUAGE_FIGURES: Mapping[str, tuple[str, str]] = {
     "tokens_per_sentence": ("tokens a sentence", "{:.1f}"),
     "premium": ("premium", "{:.2f}"),
@@ -43,6 +33,15 @@ TOKENIZER_FIGURES: Mapping[str, tuple[str, str]] = {
     "vocabulary_used": ("tokens used", "{:,}"),
     "partial_tokens": ("no text alone", "{:,}"),
 }
+
+
+@stage(version=1)
+def parity_report(out: Path, *, tokenizer: Path, parallel: ParallelText, languages: tuple[str, ...], reference: str) -> Counters:
+    """Write the report of one tokenizer on parallel text."""
+    sentences = read_parallel(parallel.path, languages)
+    figures = write_parity_report(out, places=[str(tokenizer)], parallel=sentences, reference=reference)
+    (measured,) = figures["tokenizers"].values()
+    return {key: measured[key] for key in ("mean_tokens_per_sentence", "gini", "max_min")}
 
 
 def write_parity_report(out: Path, *, places: Sequence[str], parallel: Parallel, reference: str) -> dict[str, Any]:
@@ -90,26 +89,26 @@ def page(figures: Mapping[str, Any]) -> str:
     codes = list(next(iter(measured.values()))["languages"])
 
     def drawn(figure: str) -> str:
-        groups = {code: {name: m["languages"][code][figure] for name, m in measured.items()} for code in codes}
+        groups = {name_of(code): {name: m["languages"][code][figure] for name, m in measured.items()} for code in codes}
         title, form = LANGUAGE_FIGURES[figure]
         known = all(value is not None for group in groups.values() for value in group.values())
-        return f"<h2>{html.escape(title)}</h2>{bars(groups, form, title)}" if known else ""
+        return f"<h2>{html.escape(title)}</h2>{chart(groups, title, form)}" if known else ""
 
-    return "".join(
-        [
-            f'<!doctype html><html lang="en"><head>{META}<title>Tokenizer parity</title><style>{STYLE}</style></head><body>',
-            "<h1>Tokenizer parity</h1>",
-            f'<p class="note">{figures["sentences"]:,} parallel sentences in {len(codes)} languages. Premium: tokens against '
-            f"{html.escape(figures['reference'])}. English-equivalent bytes: the bytes that the same content takes there. Gini and "
-            "max/min are of tokens a sentence over the languages.</p>",
-            table({name: row(m, TOKENIZER_FIGURES) for name, m in measured.items()}, "tokenizer"),
-            *(drawn(figure) for figure in ("tokens_per_sentence", "premium", "context_english_bytes")),
-            "<h2>vocabulary by script</h2>",
-            bars(by_script(measured), "{:,.0f}", "tokens by script"),
-            *(f"<h2>{html.escape(name)}</h2>{language_table(m)}" for name, m in measured.items()),
-            "</body></html>\n",
-        ]
-    )
+    sections = [
+        f'<p class="note">{figures["sentences"]:,} parallel sentences in {len(codes)} languages. Premium: tokens against '
+        f"{html.escape(figures['reference'])}. English-equivalent bytes: the bytes that the same content takes there. Gini and "
+        "max/min are of tokens a sentence over the languages.</p>",
+        named_table({name: row(m, TOKENIZER_FIGURES) for name, m in measured.items()}, "tokenizer"),
+        *(drawn(figure) for figure in ("tokens_per_sentence", "premium", "context_english_bytes")),
+        "<h2>vocabulary by script</h2>",
+        chart(by_script(measured), "tokens by script", "{:,.0f}"),
+        *(f"<h2>{html.escape(name)}</h2>{language_table(m)}" for name, m in measured.items()),
+    ]
+    return html_page("Tokenizer parity", sections, style=STYLE)
+
+
+def chart(groups: Mapping[str, Mapping[str, float]], title: str, form: str) -> str:
+    return f'<div class="scroll">{row_chart(groups, title=title, form=form)}</div>'
 
 
 def by_script(measured: Mapping[str, Mapping[str, Any]], largest: int = 12) -> dict[str, dict[str, float]]:
@@ -125,55 +124,21 @@ def by_script(measured: Mapping[str, Mapping[str, Any]], largest: int = 12) -> d
 
 
 def language_table(measured: Mapping[str, Any]) -> str:
-    return table({code: row(language, LANGUAGE_FIGURES) for code, language in measured["languages"].items()}, "")
+    return named_table(
+        {f"{name_of(code)} {code}": row(language, LANGUAGE_FIGURES) for code, language in measured["languages"].items()}, ""
+    )
+
+
+def name_of(code: str) -> str:
+    """Return a language's own name, or the code of one that is not in the table."""
+    return languages()[code].name if code in languages() else code
 
 
 def row(values: Mapping[str, Any], figures: Mapping[str, tuple[str, str]]) -> dict[str, str]:
     return {title: "" if values[key] is None else form.format(values[key]) for key, (title, form) in figures.items()}
 
 
-def table(rows: Mapping[str, Mapping[str, str]], corner: str) -> str:
-    heads = [corner, *next(iter(rows.values()))]
-    head = "".join(f"<th>{html.escape(text)}</th>" for text in heads)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in (name, *values.values()))}</tr>" for name, values in rows.items()
-    )
-    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
-
-
-def bars(groups: Mapping[str, Mapping[str, float]], form: str, title: str) -> str:
-    """Draw a group of horizontal bars for each key, one bar a tokenizer, each with its value, and the names in the first group."""
-    names = list(next(iter(groups.values())))
-    longest = max(1e-9, *(value for values in groups.values() for value in values.values()))
-    step = BAR * len(names) + GAP
-    top = 8 + 18 * len(names)
-    body = [
-        rectangle(LEFT, 8 + 18 * place, 10, colour_of(place)) + text(LEFT + 16, 17 + 18 * place, name, "start")
-        for place, name in enumerate(names)
-    ]
-    for number, (group, values) in enumerate(groups.items()):
-        y = top + 8 + number * step
-        body.append(text(LEFT - 8, y + BAR * len(names) / 2 + 4, group, "end"))
-        for place, (name, value) in enumerate(values.items()):
-            width = (WIDTH - LEFT - RIGHT) * value / longest
-            tip = html.escape(f"{group}, {name}: {form.format(value)}")
-            body.append(rectangle(LEFT, y + BAR * place, width, colour_of(place), f"<title>{tip}</title>"))
-            body.append(text(LEFT + width + 5, y + BAR * place + 10, form.format(value), "start", size=10))
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {top + 8 + step * len(groups)}" role="img" aria-label="{html.escape(title)}" '
-        f'xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif">{"".join(body)}</svg>'
-    )
-
-
-def colour_of(place: int) -> str:
-    return PALETTE[place % len(PALETTE)]
-
-
-def rectangle(x: float, y: float, width: float, colour: str, inside: str = "") -> str:
-    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{BAR - 3}" fill="{colour}">{inside}</rect>'
-
-
-def text(x: float, y: float, words: str, anchor: str, size: int = 12) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="currentColor" font-size="{size}">{html.escape(words)}</text>'
-    )
+def named_table(rows: Mapping[str, Mapping[str, str]], corner: str) -> str:
+    titles = (corner, *next(iter(rows.values())))
+    lines = [[html.escape(cell) for cell in (name, *values.values())] for name, values in rows.items()]
+    return table(map(html.escape, titles), lines)

@@ -8,31 +8,34 @@ numbers are cut every three digits; NFC. Merges are learned on bytes, so every t
 """
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import xxhash
 
-from polyglot_lm.pipeline import Counters, Runtime, UserError, stage, write_json, xxh3_128_file
+from polyglot_lm.pipeline import Counters, Progress, Runtime, Task, UserError, stage, write_json, xxh3_128_file
 from polyglot_lm.shards import read_documents, require_documents
 from polyglot_lm.tokenizer.morphemes import WALL, require_analysers, walled
-from polyglot_lm.tokenizer.policies import Balanced, Policy
+from polyglot_lm.tokenizer.policies import Balanced, Policy, Samples
 from polyglot_lm.tokenizer.special import END, NUM_SPECIAL, PERSONAL_TOKENS, SPECIAL_TOKENS
 from polyglot_lm.tokenizer.vocabulary import TOKENIZER_FILE
 
 WORDS = (
-    r"'(?i:[sdmt]|ll|ve|re)"  # English clitics
+    r"'(?i:[sdmt]|ll|ve|re)(?![\p{L}\p{M}])"  # English clitics, and no beginning of a word in quotation marks
     r"|[^\r\n\p{L}\p{M}\p{N}]?[\p{L}\p{M}]+"  # a word with the space or sign before it
     r"|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*"  # punctuation
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 CONFIG_FILE = "tokenizer_config.json"
+BEAT_SECONDS = 1.0
 SPARE = 0.02  # of a spread sample, so that its documents seldom run out before its bytes
 
 
-@stage(version=1)
+@stage(version=2)
 def train_tokenizer(
     out: Path,
     *,
@@ -48,7 +51,7 @@ def train_tokenizer(
     """Train on at most `max_english_bytes` of a corpus, in the mean over all; raises UserError for a size not divisible by 128.
 
     With `spread` the sample's documents come from all over a corpus, else they are its first ones. In the languages of
-    `morphemes` no merge is learned across a morpheme's boundary. Memory holds the distinct words of the sample.
+    `morphemes` no merge is learned across a morpheme's boundary. Memory holds the sample and its distinct words.
     """
     check_vocab_size(vocab_size)
     require_analysers(morphemes)
@@ -58,7 +61,8 @@ def train_tokenizer(
     budgets = policy.budgets(supply, max_english_bytes)
     limits = {code: int(budgets[code] * byte_premiums[code]) for code in corpora}
     tokenizer = new_tokenizer(walls=bool(morphemes))
-    with runtime.progress.task("tokenizer", total=sum(limits.values()), unit="B") as task:
+    total = sum(limits.values())
+    with shown(runtime.progress, total, policy.expected_seconds(total)) as (task, begin):
         samples = {
             code: functools.partial(
                 sample,
@@ -70,7 +74,7 @@ def train_tokenizer(
             )
             for code, folder in corpora.items()
         }
-        policy.train(tokenizer, samples, vocab_size, byte_premiums)
+        policy.train(tokenizer, then(begin, samples), vocab_size, byte_premiums)
     if tokenizer.get_vocab_size() != vocab_size:
         raise UserError(
             f"the text yields only {tokenizer.get_vocab_size()} tokens, fewer than vocab_size={vocab_size}; "
@@ -116,10 +120,52 @@ def corpus_bytes(folder: Path) -> int:
     return sum(row["num_bytes"] for row in read_documents(folder, ("num_bytes",), "train"))
 
 
-def sample(folder: Path, limit: int, task: Any, *, share: float, walls_of: str | None) -> Iterator[str]:
+def sample(folder: Path, limit: int, task: Task, *, share: float, walls_of: str | None) -> Iterator[str]:
     """Yield a language's texts for training, with the walls of its morphemes where asked for."""
     chosen = first_bytes(texts_of_share(folder, share), limit, task)
     return walled(chosen, walls_of) if walls_of else chosen
+
+
+@contextmanager
+def shown(progress: Progress, num_bytes: int, seconds: float) -> Iterator[tuple[Task, Callable[[], None]]]:
+    """Show the reading of text, and from the call of what is yielded on the time of merging against what it usually takes.
+
+    The library says nothing until it is done, in up to a quarter of an hour, but lets other threads run.
+    """
+    reading, ended = ExitStack(), threading.Event()
+    task = reading.enter_context(progress.task("tokenizer: text", total=num_bytes, unit="B"))
+
+    def merging() -> None:
+        with progress.task("tokenizer: merges", total=seconds, unit="s") as merges:
+            while not ended.wait(BEAT_SECONDS):
+                merges.advance(max(0.0, min(BEAT_SECONDS, 0.99 * seconds - merges.done)))  # never done before it is
+
+    thread = threading.Thread(target=merging, daemon=True)
+
+    def begin() -> None:
+        reading.close()  # a terminal has room for one bar
+        thread.start()
+
+    try:
+        yield task, begin
+    finally:
+        ended.set()
+        reading.close()
+        if thread.ident is not None:
+            thread.join()
+
+
+def then(begin: Callable[[], None], samples: Samples) -> Samples:
+    """Return samples of which the last that ends calls `begin`."""
+    unread = set(samples)
+
+    def followed(code: str) -> Iterator[str]:
+        yield from samples[code]()
+        unread.discard(code)
+        if not unread:
+            begin()
+
+    return {code: functools.partial(followed, code) for code in samples}
 
 
 def texts_of_share(folder: Path, share: float) -> Iterator[str]:
@@ -134,7 +180,7 @@ def texts_of_share(folder: Path, share: float) -> Iterator[str]:
                 yield row["text"]
 
 
-def first_bytes(texts: Iterable[str], limit: int, task: Any) -> Iterator[str]:
+def first_bytes(texts: Iterable[str], limit: int, task: Task) -> Iterator[str]:
     """Yield texts until `limit` bytes are out; the last one is cut at a character."""
     left = limit
     for text in texts:

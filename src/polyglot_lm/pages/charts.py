@@ -1,5 +1,8 @@
-"""Two charts as inline SVG: lines over steps, and bars by group. No library: text stays text, so every script renders
-with the reader's own fonts, and the page is one file."""
+"""Three charts as inline SVG: lines over steps, bars by group, and rows of bars where names are long or groups many.
+
+No library: text stays text, so every script renders with the reader's own fonts, and the page is one file. A line of a million
+points costs no more than one of a thousand: of the points that share a column of pixels, only the lowest and the highest stay.
+"""
 
 import html
 import math
@@ -8,6 +11,8 @@ from dataclasses import dataclass
 
 WIDTH, HEIGHT = 720, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 160, 30, 44
+ROW_LEFT, ROW_RIGHT, ROW_BAR, ROW_GAP = 122, 66, 13, 12  # of rows of bars
+Line = Sequence[tuple[float, float]]
 PALETTE = ("#4053d3", "#b51d14", "#00846b", "#a84f00", "#7d3cb5", "#00779c", "#c2247a", "#56606e")
 
 
@@ -31,19 +36,30 @@ class Axis:
         return [n * step for n in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
 
-def line_chart(series: Mapping[str, Sequence[tuple[float, float]]], *, x_label: str, y_label: str) -> str:
-    """Draw named lines, each labelled at its end."""
+def line_chart(
+    series: Mapping[str, Line],
+    *,
+    x_label: str,
+    y_label: str,
+    low: float | None = None,
+    high: float = math.inf,
+    marks: Sequence[tuple[float, str]] = (),
+) -> str:
+    """Draw named lines, each labelled at its end; values above `high` are drawn at it, and the axis begins at `low` or just below
+    the least value. `marks` are places on the x axis, with what happened there."""
     points = [point for line in series.values() for point in line]
-    low, high = min(y for _, y in points), max(y for _, y in points)
+    least, high = min(y for _, y in points), max(min(y, high) for _, y in points)
+    bottom = max(0, least - 0.05 * (high - least)) if low is None else min(low, least)
     x = Axis(low=0, high=max(x for x, _ in points), start=LEFT, stop=WIDTH - RIGHT)
-    y = Axis(low=max(0, low - 0.05 * (high - low)), high=high, start=HEIGHT - BOTTOM, stop=TOP)
+    y = Axis(low=bottom, high=high, start=HEIGHT - BOTTOM, stop=TOP)
     body = [grid(y), *x_ticks(x, x_label), label(LEFT - 40, TOP - 12, y_label, "start")]
-    ends = spread({name: y(line[-1][1]) for name, line in series.items()})
+    body += [mark(x(place), story) for place, story in marks]
+    ends = spread({name: y(min(line[-1][1], high)) for name, line in series.items()})
     for (name, line), colour in zip(series.items(), colours(len(series)), strict=True):
-        path = " ".join(f"{x(px):.1f},{y(py):.1f}" for px, py in line)
+        path = " ".join(f"{px:.1f},{py:.1f}" for px, py in thinned([(x(px), y(min(py, high))) for px, py in line]))
         tip = html.escape(f"{name}: {line[-1][1]:.3f} at the end")
         body.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"><title>{tip}</title></polyline>')
-        body.append(label(WIDTH - RIGHT + 8, ends[name] + 4, f"{name}  {line[-1][1]:.2f}", "start", colour))
+        body.append(label(WIDTH - RIGHT + 8, ends[name] + 4, f"{name}  {written(line[-1][1])}", "start", colour))
     return svg(body, f"{y_label} over {x_label}")
 
 
@@ -70,6 +86,42 @@ def bar_chart(groups: Mapping[str, Mapping[str, float]], *, y_label: str, digits
     return svg(body, y_label)
 
 
+def row_chart(groups: Mapping[str, Mapping[str, float]], *, title: str, form: str = "{:,.0f}") -> str:
+    """Draw a group of horizontal bars for each key, one bar a series, with its value after it; the names on top."""
+    names = list(next(iter(groups.values())))
+    longest = max(1e-9, *(value for values in groups.values() for value in values.values()))
+    step, top = ROW_BAR * len(names) + ROW_GAP, 8 + (18 * len(names) if len(names) > 1 else 0)
+    body = [
+        rectangle(ROW_LEFT, 8 + 18 * place, 10, place) + label(ROW_LEFT + 16, 17 + 18 * place, name, "start")
+        for place, name in enumerate(names)
+        if len(names) > 1
+    ]
+    for order, (group, values) in enumerate(groups.items()):
+        y = top + 8 + order * step
+        body.append(label(ROW_LEFT - 8, y + ROW_BAR * len(names) / 2 + 4, group, "end"))
+        for place, (name, value) in enumerate(values.items()):
+            width = (WIDTH - ROW_LEFT - ROW_RIGHT) * value / longest
+            tip = html.escape(f"{group}, {name}: {form.format(value)}")
+            body.append(rectangle(ROW_LEFT, y + ROW_BAR * place, width, place, f"<title>{tip}</title>"))
+            body.append(label(ROW_LEFT + width + 5, y + ROW_BAR * place + 10, form.format(value), "start", size=10))
+    return svg(body, title, top + 8 + step * len(groups))
+
+
+def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Keep of each column of pixels the lowest and the highest point, in their order, and the last of all."""
+    if len(points) <= 2 * WIDTH:
+        return list(points)
+    columns: dict[int, list[tuple[float, float]]] = {}
+    for point in points:
+        columns.setdefault(int(point[0]), []).append(point)
+    ends = ({min(found, key=lambda p: p[1]), max(found, key=lambda p: p[1])} for found in columns.values())
+    return [*(point for both in ends for point in sorted(both)), points[-1]]
+
+
+def written(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
 def colours(count: int) -> list[str]:
     return [PALETTE[number % len(PALETTE)] for number in range(count)]
 
@@ -90,7 +142,7 @@ def spread(places: Mapping[str, float], gap: float = 14) -> dict[str, float]:
 def grid(y: Axis, right: float = WIDTH - RIGHT) -> str:
     rows = [
         f'<line x1="{LEFT}" x2="{right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="#8884"/>'
-        + label(LEFT - 8, y(tick) + 4, f"{tick:g}", "end")
+        + label(LEFT - 8, y(tick) + 4, f"{tick:,.0f}" if abs(tick) >= 1000 else f"{tick:g}", "end")
         for tick in y.ticks()
     ]
     return "".join(rows)
@@ -105,6 +157,16 @@ def label(x: float, y: float, text: str, anchor: str, colour: str = "currentColo
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}" font-size="{size}">{html.escape(text)}</text>'
 
 
+def mark(x: float, story: str) -> str:
+    line = f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="currentColor" stroke-dasharray="2 4"'
+    return f'{line} opacity=".6"><title>{html.escape(story)}</title></line>'
+
+
+def rectangle(x: float, y: float, width: float, place: int, inside: str = "") -> str:
+    colour = PALETTE[place % len(PALETTE)]
+    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{ROW_BAR - 3}" fill="{colour}">{inside}</rect>'
+
+
 def legend(entries: Mapping[str, str]) -> list[str]:
     """Draw the names of the series, each after its colour, from the right end of the top."""
     marks, at = [], WIDTH - 16.0
@@ -115,8 +177,8 @@ def legend(entries: Mapping[str, str]) -> list[str]:
     return marks
 
 
-def svg(body: Sequence[str], title: str) -> str:
+def svg(body: Sequence[str], title: str, height: float = HEIGHT) -> str:
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(title)}" '
+        f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{html.escape(title)}" '
         f'xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif">{"".join(body)}</svg>'
     )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from polyglot_lm.evaluation.charts import BOTTOM, HEIGHT, TOP, WIDTH, Axis, bar_chart, line_chart, spread
+from polyglot_lm.pages.charts import BOTTOM, HEIGHT, TOP, WIDTH, Axis, bar_chart, line_chart, row_chart, spread, thinned
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "<b>\"Tom & 'Jerry'\"</b>"
@@ -51,11 +51,39 @@ def test_bar_charts_are_valid_and_have_a_bar_for_every_value(groups: dict[str, d
 def test_names_are_escaped_and_come_back_as_they_were() -> None:
     lines = line_chart({HOSTILE: [(0, 1.0), (1, 2.0)]}, x_label=HOSTILE, y_label=HOSTILE)
     bars = bar_chart({HOSTILE: {HOSTILE: 1.0, "b": 2.0}}, y_label=HOSTILE)
-    for page in (lines, bars):
+    rows = row_chart({HOSTILE: {HOSTILE: 1.0, "b": 2.0}}, title=HOSTILE)
+    for page in (lines, bars, rows):
         assert "<b>" not in page
         assert HOSTILE in parsed(page)[0].attrib["aria-label"]
     assert f"{HOSTILE}  2.00" in labels(lines)
     assert HOSTILE in " ".join(labels(bars))
+    assert HOSTILE in labels(rows)
+
+
+@given(st.dictionaries(NAMES, st.fixed_dictionaries({"ours": VALUES, "theirs": VALUES}), min_size=1, max_size=8))
+def test_rows_of_bars_are_valid_and_as_long_as_their_values(groups: dict[str, dict[str, float]]) -> None:
+    drawn = [rect for rect in parsed(row_chart(groups, title="tokens")).iter(f"{SVG}rect") if rect.find(f"{SVG}title") is not None]
+    values = [value for group in groups.values() for value in group.values()]
+    longest, widths = max(values) or 1, [float(rect.attrib["width"]) for rect in drawn]
+    assert widths == pytest.approx([value / longest * max(widths) for value in values], abs=0.1)
+
+
+def test_a_long_line_is_drawn_with_few_points_and_keeps_its_extremes() -> None:
+    points = [(step / 100, math.sin(step / 37) + (40.0 if step == 54_321 else 0.0)) for step in range(WIDTH * 100)]
+    few = thinned(points)
+    assert len(few) <= 2 * WIDTH + 1
+    assert max(y for _, y in few) == max(y for _, y in points)
+    assert (few[0][0], few[-1]) == (pytest.approx(0, abs=1), points[-1])
+    assert few == sorted(few, key=lambda point: point[0])
+    assert thinned(points[:9]) == points[:9]
+
+
+def test_values_above_the_bound_are_drawn_at_it_and_marks_tell_what_happened() -> None:
+    chart = line_chart({"loss": [(0, 11.0), (1, 3.0), (2, 2.0)]}, x_label="x", y_label="y", high=4.0, marks=[(1, "skipped <1>")])
+    (line,) = parsed(chart).iter(f"{SVG}polyline")
+    heights = [float(pair.split(",")[1]) for pair in line.attrib["points"].split()]
+    assert heights[0] == TOP and heights[1] > TOP
+    assert "skipped <1>" in [title.text for title in parsed(chart).iter(f"{SVG}title")]
 
 
 PLACES = st.dictionaries(NAMES, st.floats(TOP, HEIGHT - BOTTOM), min_size=1, max_size=8)
