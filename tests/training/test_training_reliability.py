@@ -87,7 +87,7 @@ def test_killed_at_a_random_moment_it_goes_on_bitwise(tmp_path: Path, inputs: In
 
 @pytest.mark.slow
 def test_killed_at_fifty_random_moments_it_goes_on_bitwise(tmp_path: Path, inputs: Inputs) -> None:
-    kill_and_resume(tmp_path, inputs, kills=50, steps=1500, seed=2)
+    kill_and_resume(tmp_path, inputs, kills=50, steps=250, seed=2)
 
 
 def saved(folder: Path, step: int) -> torch.nn.Linear:
