@@ -217,7 +217,7 @@ def test_a_batch_whose_loss_is_no_number_is_left_out_and_recorded(
     counters = train(tmp_path, **inputs.arguments(), runtime=SAVING_ALWAYS)
     lines = read_metrics(tmp_path)
     assert [line["step"] for line in lines if "skipped" in line] == [3, 6]
-    assert {line["skipped"] for line in lines if "skipped" in line} == {"not finite"}
+    assert {line["skipped"] for line in lines if "skipped" in line} == {"non-finite loss or gradient"}
     assert [line["step"] for line in lines if "rate_factor" in line] == [1, 2, 4, 5, 7, 8]
     assert counters["train_loss"] < 6
     assert all(bool(tensor.isfinite().all()) for tensor in load_hf(tmp_path).state_dict().values())

@@ -121,7 +121,9 @@ def shown(figures: Mapping[str, Any]) -> Iterator[str]:
 def story_of(figures: Mapping[str, Any]) -> str:
     """Say what figures tell that are of no ordinary step; nothing for those that are."""
     if "skipped" in figures:
-        return f"left out for its {figures['skipped']}: loss {figures['loss']:.3f}, gradient norm {figures['gradient_norm']:.3g}"
+        loss, norm = figures["loss"], figures["gradient_norm"]
+        shown = f"loss {'none' if loss is None else f'{loss:.3f}'}, gradient norm {'none' if norm is None else f'{norm:.3g}'}"
+        return f"left out for its {figures['skipped']}: {shown}"
     if "rewound_to" in figures:
         first, end = figures["skipped_windows"]
         return f"went back to step {figures['rewound_to']:,}; windows {first:,} to {end:,} are left out"

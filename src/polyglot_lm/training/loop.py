@@ -75,12 +75,9 @@ def train(
         initial=initial,
         continues=continues,
     )
-    whole_matrices = optim.optimizer == "muon"
-    if whole_matrices and max(runtime.layout.shards or 1, runtime.layout.tensor) > 1:
-        raise UserError("optimizer is 'muon', which moves whole matrices; use adamw, or leave shards and tensor at 1")
     with (
         repeatable(wanted=runtime.deterministic),
-        joined(runtime.device, runtime.layout, shardable=not whole_matrices) as world,
+        joined(runtime.device, runtime.layout, shardable=may_shard(optim, runtime.layout)) as world,
         Watchdog(world.rank, runtime.stall_seconds) as watchdog,
         noticed() as asked,
     ):
@@ -101,15 +98,26 @@ def train(
             watchdog.now("writing the model")
             if (trained := gathered(run.network, world)) is not None:
                 save_hf(trained, out / MODEL_FOLDER, end_id=control.end_id)
-            return {
-                "steps": training.steps,
-                "tokens": total,
-                "parameters": model.num_parameters,
-                "train_loss": logs.last("loss"),
-                "control_bits_per_byte": logs.last("control_bits_per_byte"),
-                "amounts": run.reading.amounts(),
-                "unit": run.reading.sampler.unit,
-            }
+            return counted(run, logs)
+
+
+def counted(run: Run, logs: Logs) -> Counters:
+    return {
+        "steps": run.step,
+        "tokens": run.tokens,
+        "parameters": run.plan.model.num_parameters,
+        "train_loss": logs.last("loss"),
+        "control_bits_per_byte": logs.last("control_bits_per_byte"),
+        "amounts": run.reading.amounts(),
+        "unit": run.reading.sampler.unit,
+    }
+
+
+def may_shard(optim: OptimConfig, layout: Layout) -> bool:
+    """Say whether the optimizer can move parts of a matrix; raises UserError when it is asked to and cannot."""
+    if optim.optimizer == "muon" and max(layout.shards or 1, layout.tensor) > 1:
+        raise UserError("optimizer is 'muon', which moves whole matrices; use adamw, or leave shards and tensor at 1")
+    return optim.optimizer != "muon"
 
 
 def check_layout(plan: Plan, layout: Layout, world: World) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 WINDOW, SIGMAS = 128, 6.0
-REASONS = ("", "not finite", "loss", "gradient norm")
+REASONS = ("", "non-finite loss or gradient", "loss", "gradient norm")
 NOT_FINITE = 1
 
 
