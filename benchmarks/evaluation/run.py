@@ -14,6 +14,7 @@ import argparse
 import json
 import math
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -29,9 +30,10 @@ from polyglot_lm.evaluation.bench import PROMPTS_FOLDER, read_scores, run_bench
 from polyglot_lm.evaluation.catalogue import chosen_tasks
 from polyglot_lm.evaluation.content import HubScorer, text_bits
 from polyglot_lm.evaluation.models import BenchedModel, load_model
-from polyglot_lm.pipeline import Progress
+from polyglot_lm.pipeline import Progress, write_json
 
 REPOSITORY = Path(__file__).parents[2]
+RESULTS = REPOSITORY / "benchmarks" / "results" / "evaluation.json"
 TASKS = (  # short and long prompts, answers of one token and of a sentence, one prompt or several
     "kobest_boolq kobest_hellaswag kobest_wic xcopa_th xcopa_zh belebele_kor_Hang belebele_eng_Latn paws_en "
     "global_mmlu_lite_vi xwinograd_jp jnli"
@@ -141,7 +143,16 @@ def main() -> None:
             "throughput_ratio": round(peers[best][1] / seconds, 3),
             "bits_difference": bits_difference(model),
         }
+    times = {"polyglot": round(seconds, 1)} | {f"lm_eval, batch {size}": round(spent, 1) for size, (_, spent) in peers.items()}
+    keep(figures, times, given.limit, given.threads)
     print(json.dumps(figures))
+
+
+def keep(figures: dict[str, float], cpu_seconds: dict[str, float], limit: int, threads: int) -> None:
+    machine = {"cores": os.cpu_count(), "machine": platform.machine(), "system": platform.system(), "torch": torch.__version__}
+    command = " ".join(["python benchmarks/evaluation/run.py", *sys.argv[1:]])
+    about = {"command": command, "items_a_task": limit, "tasks": TASKS, "threads": threads}
+    write_json(RESULTS, about | {"figures": figures, "cpu_seconds": cpu_seconds, "machine": machine})
 
 
 if __name__ == "__main__":

@@ -32,9 +32,9 @@ MODEL = neox(
     num_layers=SHAPE["layers"],
     width=SHAPE["width"],
     num_heads=SHAPE["heads"],
-    rotary_dims=SHAPE["rotary_dims"],
+    rotary_dims=SHAPE["width"] // SHAPE["heads"] // 2,
 )
-COMPUTE = Compute(precision="fp32", compile=False, recompute="none", loss_chunk_tokens=1024, z_loss=0.0)
+COMPUTE = Compute(precision="fp32", compile=False, recompute="none", loss_chunk_tokens=8192, z_loss=0.0)
 ROUNDS = 9
 
 

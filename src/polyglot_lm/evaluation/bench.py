@@ -23,6 +23,7 @@ from polyglot_lm.evaluation.models import BenchedModel
 from polyglot_lm.evaluation.scores import score_items
 from polyglot_lm.pipeline import Progress, UserError, atomic_path, read_json, write_json, xxh3_128_file
 
+SCORING = 1  # raise it when the same answers give other scores
 PROMPTS_FOLDER, TASKS_FOLDER, ITEMS_FOLDER = "prompts", "tasks", "items"
 
 
@@ -76,7 +77,7 @@ def finished(out: Path, task: BenchTask, shots: int) -> Mapping[str, Any] | None
 
 def identity_of(model: BenchedModel, task: BenchTask, data: Path | None, shots: int, limit: int | None) -> dict[str, Any]:
     files = {split: xxh3_128_file(path) for split, path in task.files(data).items()} if data else "hub"
-    return {"model": model.identity, "task": task.name, "shots": shots, "limit": limit, "data": files}
+    return {"scoring": SCORING, "model": model.identity, "task": task.name, "shots": shots, "limit": limit, "data": files}
 
 
 def run_task(

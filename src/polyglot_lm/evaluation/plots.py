@@ -6,7 +6,7 @@ what it is.
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from polyglot_lm.pages.charts import BOTTOM, HEIGHT, LEFT, TOP, WIDTH, Axis, colours, grid, label, svg, x_ticks
 
@@ -105,20 +105,29 @@ def log_chart(
     return svg(body, f"{y_label} over {x_label}")
 
 
-def heat_map(rows: Mapping[str, Mapping[str, float]], columns: Mapping[str, str], *, title: str) -> str:
-    """Draw a cell for each value, deeper the further from 0; an empty cell was not measured. `columns` maps keys to names."""
-    left, height = 150, 34 + CELL_HEIGHT * len(rows)
+def heat_map(
+    rows: Mapping[str, Mapping[str, float]], columns: Mapping[str, str], *, title: str, pale: Collection[tuple[str, str]] = ()
+) -> str:
+    """Draw a cell for each value, deeper the further from 0, without colour for those of `pale`; an empty cell was not measured.
+
+    `columns` maps keys to names.
+    """
+    left, height = 150, 44 + CELL_HEIGHT * len(rows)
     room = (WIDTH - left - 10) / len(columns)
-    body = [label(left + room * (place + 0.5), 20, name, "middle", size=11) for place, name in enumerate(columns.values())]
+    body = [
+        label(left + room * (place + 0.5), 14 + 14 * line, word, "middle", size=11)
+        for place, name in enumerate(columns.values())
+        for line, word in enumerate(name.split(" ", 1))
+    ]
     for line, (row, values) in enumerate(rows.items()):
-        y = 30 + CELL_HEIGHT * line
+        y = 40 + CELL_HEIGHT * line
         body.append(label(left - 8, y + 16, row, "end"))
         for place, (code, name) in enumerate(columns.items()):
             x = left + room * place
             if code not in values:
                 body.append(label(x + room / 2, y + 16, "·", "middle", "#8888"))
                 continue
-            deep = min(1.0, abs(values[code])) * 0.75
+            deep = 0.0 if (row, code) in pale else min(1.0, abs(values[code])) * 0.75
             fill = f"rgba(0,132,107,{deep:.2f})" if values[code] >= 0 else f"rgba(181,29,20,{deep:.2f})"
             tip = html.escape(f"{row}, {name}: {values[code]:+.3f}")
             box = f'x="{x + 1:.1f}" y="{y}" width="{room - 2:.1f}" height="{CELL_HEIGHT - 2}"'

@@ -22,13 +22,14 @@ def task_sections(report: Mapping[str, Any]) -> Iterator[str]:
             continue
         scores = model["tasks"]["scores"]
         rows: dict[str, dict[str, float]] = {}
+        pale = set[tuple[str, str]]()
         for score in scores:
             rows.setdefault(score["family"] + (f", {score['shots']} shots" if score["shots"] else ""), {})[score["language"]] = (
                 score["normalised"]
             )
         verdict = f"<p><b>{html.escape(chance_verdict(scores))}</b></p>{average_sentence(model['tasks'], names)}"
-        chart = wide(heat_map(rows, names, title="Tasks by language"))
-        about = "(accuracy − chance) / (1 − chance): 0 is guessing, 1 is all right; not cut off below 0."
+        chart = wide(heat_map(rows, names, title="Tasks by language", pale=pale))
+        about = "(accuracy − chance) / (1 − chance): 0 is guessing, 1 is all right; not cut off below 0. Without colour: at chance."
         yield f"<h2>{html.escape(model['name'])}: tasks</h2>{verdict}{chart}<p class='note'>{about}</p>"
         yield "<h3>Every score</h3>" + score_table(model, scores)
 

@@ -25,11 +25,12 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from polyglot_lm.model.transformer import Block
+from polyglot_lm.model.transformer import Block, Cache
 from polyglot_lm.training import kernels
 from polyglot_lm.training.kernels import Norms, Quantised
 
 FORWARD, BACKWARD = torch.float8_e4m3fn, torch.float8_e5m2  # gradients need the range, activations the digits
+TOKENS = 128  # of a tile: a sequence holds whole ones
 Recompute = Literal["none", "selective", "full"]
 
 
@@ -159,8 +160,10 @@ class HandBlock:
         self.epsilon, self.num_heads = block.input_layernorm.eps, block.attention.num_heads
         self.formatted: dict[str, tuple[tuple[int, int], Any]] = {}
 
-    def __call__(self, x_BTD: Tensor, cos_TR: Tensor, sin_TR: Tensor, cache: None) -> Tensor:
-        assert cache is None
+    def __call__(self, x_BTD: Tensor, cos_TR: Tensor, sin_TR: Tensor, cache: Cache | None) -> Tensor:
+        """Compute the block by hand; scoring and generation, of any length, are left to the plain block."""
+        if not torch.is_grad_enabled() or x_BTD.dtype != torch.bfloat16 or x_BTD.shape[1] % TOKENS:
+            return Block.forward(self.block, x_BTD, cos_TR, sin_TR, cache)
         output: Tensor = BlockFunction.apply(  # type: ignore[no-untyped-call]
             self, x_BTD, cos_TR, sin_TR, *self.parameters()
         )

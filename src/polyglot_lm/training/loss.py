@@ -17,11 +17,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+CPU_CHUNK_TOKENS = 512  # logits of more leave a core's cache before their gradient is used
 IGNORED = -100  # a target that counts nothing, as in torch
 
 
 def linear_cross_entropy(hidden_ND: Tensor, head_VD: Tensor, targets_N: Tensor, *, chunk_tokens: int, z_loss: float) -> Tensor:
     """Return the summed loss in nats, fp32; products run in the dtype of `hidden_ND`, sums in fp32."""
+    chunk_tokens = chunk_tokens if hidden_ND.is_cuda else min(chunk_tokens, CPU_CHUNK_TOKENS)
     how = LossConfig(chunk_tokens=chunk_tokens, z_loss=z_loss, differentiate=torch.is_grad_enabled())
     loss: Tensor = LinearCrossEntropy.apply(hidden_ND, head_VD, targets_N, how)  # type: ignore[no-untyped-call]
     return loss
@@ -70,10 +72,13 @@ def softmax_loss_(logits_NV: Tensor, targets_N: Tensor, z_loss: float) -> tuple[
         return kernels.softmax_loss_(logits_NV, targets_N, z_loss).sum(), logits_NV
     counts_N1 = (targets_N != IGNORED).float().unsqueeze(1)
     chosen_N1 = targets_N.clamp(min=0).unsqueeze(1)
-    log_p_NV = torch.log_softmax(logits_NV, dim=1, dtype=torch.float32)
-    log_sum_N1 = logits_NV[:, :1].float() - log_p_NV[:, :1]
-    nats_N1 = (z_loss * log_sum_N1.square() - log_p_NV.gather(1, chosen_N1)) * counts_N1
-    gradient_NV = log_p_NV.exp_().mul_(counts_N1 * (1 + 2 * z_loss * log_sum_N1))
+    gradient_NV = torch.softmax(logits_NV, dim=1, dtype=torch.float32)
+    # the likeliest token's probability is at least 1/V, so its logarithm gives the sum's without another exponential
+    highest_N1, likeliest_N1 = logits_NV.max(dim=1, keepdim=True)
+    log_sum_N1 = highest_N1.float() - gradient_NV.gather(1, likeliest_N1).log()
+    nats_N1 = (z_loss * log_sum_N1.square() + log_sum_N1 - logits_NV.gather(1, chosen_N1).float()) * counts_N1
+    if z_loss or not bool(counts_N1.all()):
+        gradient_NV.mul_(counts_N1 * (1 + 2 * z_loss * log_sum_N1))
     gradient_NV.scatter_add_(1, chosen_N1, -counts_N1)
     return nats_N1.sum(), logits_NV.copy_(gradient_NV) if logits_NV.dtype != torch.float32 else gradient_NV
 
