@@ -14,7 +14,7 @@ quickstart: $(VENV)/installed
 	$(BIN)/polyglot run quickstart --root $(ROOT) $(foreach pair,$(SET),--set $(pair))
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -m "not slow and not gpu" --numprocesses 2 --dist loadfile
 
 test-slow: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m "slow and not gpu"

@@ -1,11 +1,15 @@
 """What is published of the four models, what follows from it, and the rule for what is not."""
 
+import json
+from pathlib import Path
+
 import pytest
+from conftest import SENTENCES
 
 from polyglot_lm.model.config import POLYGLOT_KO
 from polyglot_lm.pipeline import Step, UserError, in_order, stage
 from polyglot_lm.recipes import RECIPES, build
-from polyglot_lm.recipes.pretraining import PUBLISHED, peak_learning_rate, pretraining_step, shape, token_budget
+from polyglot_lm.recipes.pretraining import PUBLISHED, Course, peak_learning_rate, pretraining_step, shape, token_budget
 
 
 @stage(version=1)
@@ -13,7 +17,7 @@ def nothing(out: object) -> dict[str, int]:
     return {}
 
 
-def training(size: str, **changed: object) -> Step:
+def training(size: str, *, initial: Step | None = None, **changed: object) -> Step:
     empty = nothing.step("nothing")
     chosen = {"precision": "bf16", "schedule": "cosine", "learning_rate": 0.0, "seed": 1, **changed}
     budget = token_budget(size)
@@ -23,9 +27,8 @@ def training(size: str, **changed: object) -> Step:
         tokens={"ko": empty},
         tokenizer=empty,
         corpora={"ko": empty},
-        steps=budget.steps,
-        batch_windows=budget.batch_windows,
-        **chosen,  # type: ignore[arg-type]
+        course=Course(steps=budget.steps, batch_windows=budget.batch_windows, **chosen),  # type: ignore[arg-type]
+        initial=initial,
     )
 
 
@@ -87,3 +90,14 @@ def test_east_asian_reads_its_budget_in_whole_steps() -> None:
     tokens = arguments["training"].steps * arguments["training"].batch_windows * 2048
     assert tokens == pytest.approx(500e9, rel=1e-5)
     assert set(arguments["corpora"]) == {"ko", "zh", "ja", "id", "ms", "vi", "th", "en"}
+
+
+def test_references_bring_a_controller_that_rests_in_the_decay(tmp_path: Path) -> None:
+    path = tmp_path / "references.json"
+    path.write_text(json.dumps(dict.fromkeys(SENTENCES, 0.9)))
+    plain, steered = (
+        {step.name: step for step in in_order(build("east_asian", settings, RECIPES).targets)}["training"].arguments
+        for settings in ([], [f"references={path}"])
+    )
+    assert "controller" not in plain
+    assert steered["controller"].references == dict.fromkeys(SENTENCES, 0.9) and steered["controller"].ends == 0.8

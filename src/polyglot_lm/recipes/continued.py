@@ -16,7 +16,7 @@ from polyglot_lm.languages import select
 from polyglot_lm.masking import KINDS
 from polyglot_lm.mixture import Uniform, plan_mixture
 from polyglot_lm.recipes.corpus import corpora_of, documents_of, mild, source_name
-from polyglot_lm.recipes.pretraining import pretraining_step
+from polyglot_lm.recipes.pretraining import Course, pretraining_step
 from polyglot_lm.recipes.quickstart import encode_all, measure_and_release
 from polyglot_lm.recipes.recipe import Recipe
 from polyglot_lm.tokenizer.extend import extend_tokenizer
@@ -73,12 +73,14 @@ def continued(
         tokens=tokens,
         tokenizer=initial,
         corpora=corpora,
-        steps=steps,
-        batch_windows=batch_windows,
-        precision=precision,
-        schedule="wsd",
-        learning_rate=learning_rate,
-        seed=seed,
+        course=Course(
+            steps=steps,
+            batch_windows=batch_windows,
+            precision=precision,
+            schedule="wsd",
+            learning_rate=learning_rate,
+            seed=seed,
+        ),
         initial=initial,
     )
     return measure_and_release(f"{given.path.name}, continued", chosen, corpora, tokens, initial, mixture, training)

@@ -9,7 +9,7 @@ from typing import Literal
 from polyglot_lm.languages import select
 from polyglot_lm.mixture import Budget, Repeats, Unit
 from polyglot_lm.mixture.weights import FINEWEB2
-from polyglot_lm.recipes.pretraining import CONTEXT, Size, shape, trained
+from polyglot_lm.recipes.pretraining import CONTEXT, Course, Size, shape, trained
 from polyglot_lm.recipes.public import PublicSources, Reading, premiums_of, prepare
 from polyglot_lm.recipes.recipe import Recipe
 
@@ -36,11 +36,13 @@ def east_asian(
     precision: Literal["bf16", "fp8"] = "bf16",
     schedule: Literal["wsd", "cosine"] = "wsd",
     learning_rate: float = 0.0,
+    references: str = "",
     seed: int = 1,
 ) -> Recipe:
     """`policy` is a name (`polyglot mixture policies`), weights `ko:2,en:1`, or stages `uniform@0.9 natural@1`; `floor` the share
     of a language that a published mixture lacks. `own` are folders, <code>/*.jsonl and the like. `rehydrate` reads documents of
     larger clusters more often, as FineWeb2. `byte_premiums`: what `polyglot languages premium` wrote. `learning_rate` 0: by rule.
+    `references`: bits per byte of monolingual models, by which the controller steers the mixture.
     """
     chosen = select(languages)
     prepared = prepare(
@@ -60,15 +62,13 @@ def east_asian(
         tokenizer_megabytes=tokenizer_megabytes,
         seed=seed,
     )
-    return trained(
-        f"Polyglot-East-Asian {size}",
-        chosen,
-        prepared,
-        model=shape(size, vocab_size=vocab_size),
+    course = Course(
         steps=max(1, round(tokens_billions * 1e9 / (batch_windows * CONTEXT))),
         batch_windows=batch_windows,
         precision=precision,
         schedule=schedule,
         learning_rate=learning_rate,
         seed=seed,
+        references=references,
     )
+    return trained(f"Polyglot-East-Asian {size}", chosen, prepared, shape(size, vocab_size=vocab_size), course)

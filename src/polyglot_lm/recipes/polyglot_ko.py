@@ -10,7 +10,7 @@ from typing import Literal
 from polyglot_lm.languages import select
 from polyglot_lm.mixture import Budget, Repeats
 from polyglot_lm.mixture.weights import FINEWEB2
-from polyglot_lm.recipes.pretraining import Size, shape, token_budget, trained
+from polyglot_lm.recipes.pretraining import Course, Size, shape, token_budget, trained
 from polyglot_lm.recipes.public import PublicSources, Reading, premiums_of, prepare
 from polyglot_lm.recipes.recipe import Recipe
 
@@ -63,11 +63,7 @@ def polyglot_ko(
         seed=seed,
         notes=(NOTE,),
     )
-    return trained(
-        f"Polyglot-Ko {size}, from public text",
-        chosen,
-        prepared,
-        model=shape(size, vocab_size=vocab_size),
+    course = Course(
         steps=steps or published.steps,
         batch_windows=batch_windows or published.batch_windows,
         precision=precision,
@@ -75,3 +71,4 @@ def polyglot_ko(
         learning_rate=learning_rate,
         seed=seed,
     )
+    return trained(f"Polyglot-Ko {size}, from public text", chosen, prepared, shape(size, vocab_size=vocab_size), course)

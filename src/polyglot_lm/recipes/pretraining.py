@@ -13,9 +13,12 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from polyglot_lm.languages import Language
+from polyglot_lm.mixture.controller import Equaliser
+from polyglot_lm.mixture.steering import read_references
 from polyglot_lm.model.config import ModelConfig, padded_vocab_size, polyglot_ko
 from polyglot_lm.pipeline import Step
 from polyglot_lm.recipes.public import Prepared
@@ -23,6 +26,7 @@ from polyglot_lm.recipes.quickstart import measure_and_release
 from polyglot_lm.recipes.recipe import Recipe
 
 CONTEXT = 2048
+DECAY = 0.2  # of the steps, under wsd; a controller rests there under any schedule
 Size = Literal["1.3b", "3.8b", "5.8b", "12.8b"]
 
 
@@ -37,6 +41,24 @@ class TokenBudget:
     def batch_windows(self) -> int:
         """The power of two nearest to the windows of 2,048 tokens that a step must have had."""
         return int(2 ** round(math.log2(self.tokens / self.steps / CONTEXT)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Course:
+    """How long, in which steps and how fast a model learns; `learning_rate` 0 asks the rule above.
+
+    The rate ends at a tenth of its peak by a cosine, as theirs did; with `wsd` at zero after a decay over the last fifth, and the
+    training can be made longer later. `references` is a file of bits per byte of monolingual models, by which the controller
+    steers the mixture until the decay.
+    """
+
+    steps: int
+    batch_windows: int
+    precision: Literal["bf16", "fp8"]
+    schedule: Literal["wsd", "cosine"]
+    learning_rate: float
+    seed: int
+    references: str = ""
 
 
 PUBLISHED: Mapping[str, TokenBudget] = {
@@ -71,24 +93,18 @@ def pretraining_step(
     tokens: Mapping[str, Step],
     tokenizer: Step,
     corpora: Mapping[str, Step],
-    steps: int,
-    batch_windows: int,
-    precision: Literal["bf16", "fp8"],
-    schedule: Literal["wsd", "cosine"],
-    learning_rate: float,
-    seed: int,
+    course: Course,
     initial: Step | None = None,
 ) -> Step:
-    """Return the training of a model on a mixture; `learning_rate` 0 asks the rule, `initial` is a model to begin from.
-
-    The rate ends at a tenth of its peak by a cosine, as theirs did; with `wsd` at zero after a decay over the last fifth, and the
-    training can be made longer later.
-    """
+    """Return the training of a model on a mixture; `initial` is a model to begin from."""
     from polyglot_lm.training.config import TrainingConfig  # imports torch, which --help must not wait for
     from polyglot_lm.training.loop import train
     from polyglot_lm.training.optim import OptimConfig
 
-    peak = learning_rate or peak_learning_rate(model)
+    peak = course.learning_rate or peak_learning_rate(model)
+    further: dict[str, Any] = {} if initial is None else {"initial": initial}
+    if course.references:
+        further["controller"] = Equaliser(references=read_references(Path(course.references)), ends=1 - DECAY)
     return train.step(
         "training",
         mixture=mixture,
@@ -100,42 +116,30 @@ def pretraining_step(
             optimizer="adamw",
             learning_rate=peak,
             matrix_learning_rate=peak,
-            schedule=schedule,
-            warmup_steps=steps // 100,
-            decay_fraction=0.2,
-            final_rate=0.1 if schedule == "cosine" else 0.0,
+            schedule=course.schedule,
+            warmup_steps=course.steps // 100,
+            decay_fraction=DECAY,
+            final_rate=0.1 if course.schedule == "cosine" else 0.0,
             weight_decay=0.1,
             beta1=0.9,
             beta2=0.95,
             clip_norm=1.0,
         ),
         training=TrainingConfig(
-            steps=steps,
-            batch_windows=batch_windows,
-            precision=precision,
-            control_every=max(1, steps // 100),
-            seed=seed,
+            steps=course.steps,
+            batch_windows=course.batch_windows,
+            precision=course.precision,
+            control_every=max(1, course.steps // 100),
+            seed=course.seed,
             z_loss=0.0,
             on_spike="rewind",
-            milestone_every=max(1, steps // 10),
+            milestone_every=max(1, course.steps // 10),
         ),
-        **({} if initial is None else {"initial": initial}),
+        **further,  # so that who asks for none keeps the training of before
     )
 
 
-def trained(
-    title: str,
-    chosen: tuple[Language, ...],
-    prepared: Prepared,
-    *,
-    model: ModelConfig,
-    steps: int,
-    batch_windows: int,
-    precision: Literal["bf16", "fp8"],
-    schedule: Literal["wsd", "cosine"],
-    learning_rate: float,
-    seed: int,
-) -> Recipe:
+def trained(title: str, chosen: tuple[Language, ...], prepared: Prepared, model: ModelConfig, course: Course) -> Recipe:
     """Return the recipe that trains, measures and exports a model on text that is prepared."""
     training = pretraining_step(
         model=model,
@@ -143,12 +147,7 @@ def trained(
         tokens=prepared.tokens,
         tokenizer=prepared.tokenizer,
         corpora=prepared.corpora,
-        steps=steps,
-        batch_windows=batch_windows,
-        precision=precision,
-        schedule=schedule,
-        learning_rate=learning_rate,
-        seed=seed,
+        course=course,
     )
     released = measure_and_release(title, chosen, prepared.corpora, prepared.tokens, prepared.tokenizer, prepared.mixture, training)
     results = {"tokenizer": prepared.tokenizer, "mixture": prepared.mixture, **released.results}
