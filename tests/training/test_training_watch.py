@@ -1,6 +1,7 @@
 """A rank that stands still is reported, once, with its stacks; signals are noted and given back."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ with Watchdog(3, 0.4) as watchdog:
 
 def test_a_stall_is_reported_once_with_the_stack_of_what_stands_still() -> None:
     done = subprocess.run([sys.executable, "-c", STALL], capture_output=True, text=True, check=True)
-    assert done.stderr.count("polyglot: rank 3 has been computing step 7 for 0 s; its stacks:") == 1
+    assert len(re.findall(r"polyglot: rank 3 has been computing step 7 for \d+ s; its stacks:", done.stderr)) == 1
     assert "in read_a_slow_disk" in done.stderr
 
 
