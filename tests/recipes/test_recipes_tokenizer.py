@@ -24,7 +24,8 @@ def sources(tmp_path: Path) -> Path:
 
 
 def steps(name: str, sources: Path, *settings: str) -> dict[str, Step]:
-    given = [f"sources={sources}", "languages=ko,en", "quality=lenient", *settings]
+    steer = [f"parallel={sources.parent}/sentences.jsonl"] if name == "tokenizer" else []
+    given = [f"sources={sources}", "languages=ko,en", "quality=lenient", *steer, *settings]
     return {step.name: step for step in in_order(build(name, given, RECIPES).targets)}
 
 
@@ -38,10 +39,10 @@ def test_what_is_asked_for_is_what_is_trained(sources: Path, tmp_path: Path) -> 
     def trained(*settings: str) -> dict[str, Any]:
         return dict(steps("tokenizer", sources, *settings)["tokenizer"].arguments)
 
-    assert trained()["policy"] == Parity(parallel=None, plain_share=0.6)
+    assert trained("policy=premiums")["policy"] == Parity(parallel=None, plain_share=0.6)
     assert trained("policy=balanced")["policy"] == Balanced()
     assert trained("policy=natural")["policy"] == Natural()
-    steered = trained(f"parallel={tmp_path}/sentences.jsonl", "plain_share=0.5")["policy"]
+    steered = trained("plain_share=0.5")["policy"]
     assert (steered.parallel.path, steered.plain_share) == (tmp_path / "sentences.jsonl", 0.5)
     both = trained("text_megabytes=3")
     assert both["max_english_bytes"] * sum(both["byte_premiums"].values()) == pytest.approx(3e6, rel=1e-6)
@@ -54,7 +55,8 @@ def test_what_is_asked_for_is_what_is_trained(sources: Path, tmp_path: Path) -> 
         ("vocab_size=1000", "vocab_size is 1000; it must be a multiple of 128"),
         ("text_megabytes=0", "text_megabytes is 0; it must be at least 1"),
         ("plain_share=1", "plain_share is 1.0; it must be at least 0 and below 1"),
-        ("policy=fair", "policy is 'fair'; it must be one of parity, balanced, natural"),
+        ("policy=fair", "policy is 'fair'; it must be one of parity, premiums, balanced, natural"),
+        ("parallel=", "policy is 'parity' and there is no parallel text to steer by; write --set parallel=FILE"),
         ("parallel=/nowhere.jsonl", "there is no parallel text at /nowhere.jsonl"),
         ("report_on=/nowhere.jsonl", "there is no parallel text at /nowhere.jsonl"),
     ],
@@ -65,9 +67,10 @@ def test_a_wrong_setting_is_said_before_anything_runs(sources: Path, setting: st
     assert message in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_tiny_pass_trains_and_reports(sources: Path, tmp_path: Path) -> None:
     sentences = f"{tmp_path}/sentences.jsonl"
-    wanted = steps("tokenizer", sources, "vocab_size=384", f"parallel={sentences}", f"report_on={sentences}")
+    wanted = steps("tokenizer", sources, "vocab_size=384", f"report_on={sentences}")
     run_steps([wanted["parity"]], Runtime(root=tmp_path / "runs", workers=1))
     folders = {name: tmp_path / "runs" / wanted[name].address for name in ("tokenizer", "parity")}
     assert Tokenizer(folders["tokenizer"]).vocab_size == 384

@@ -26,7 +26,7 @@ from polyglot_lm.mixture.unimax import check_epochs
 from polyglot_lm.mixture.units import ENGLISH_BYTES_PER_TOKEN, Supply, estimated, shown
 from polyglot_lm.pipeline import Step, UserError
 from polyglot_lm.recipes.corpus import corpora_of, documents_of, index_step
-from polyglot_lm.tokenizer import PLAIN_SHARE, Balanced, Parity, check_vocab_size, encode_corpus, train_tokenizer
+from polyglot_lm.tokenizer import check_vocab_size, encode_corpus, train_tokenizer
 
 SPLIT = Split(key="polyglot", control=0.001, select=0.001, test=0.001, min_bytes=1_000_000, max_share=0.1, max_domain_share=0.01)
 AGREEMENT = 0.72  # of MinHash signatures, above which documents are near-duplicates
@@ -165,7 +165,6 @@ def prepare(
         byte_premiums=byte_premiums,
         vocab_size=vocab_size,
         max_english_bytes=int(tokenizer_megabytes * 1e6 / sum(byte_premiums.values())),
-        policy=Parity(parallel=None, plain_share=PLAIN_SHARE) if len(corpora) > 1 else Balanced(),
         spread=True,
         morphemes=morphemes,
     )

@@ -24,7 +24,7 @@ def tokenizer(
     benchmarks: tuple[str, ...] = (),
     vocab_size: int = 65_536,
     text_megabytes: int = 100,
-    policy: Literal["parity", "balanced", "natural"] = "parity",
+    policy: Literal["parity", "premiums", "balanced", "natural"] = "parity",
     plain_share: float = PLAIN_SHARE,
     parallel: str = "",
     report_on: str = "",
@@ -33,9 +33,10 @@ def tokenizer(
 ) -> Recipe:
     """`sources`, `source_megabytes`, `quality` and `benchmarks` are those of the recipe `corpus`.
 
-    Parity is steered by the file `parallel`, JSON lines with the same sentence in every language, or without one by the table's
-    byte premiums; `plain_share` is the share of merges that all languages choose together. `report_on` is another such file, on
-    which the report counts; premiums there are against `reference`. In the languages of `morphemes` no merge crosses a morpheme.
+    Parity is steered by the file `parallel`, JSON lines with the same sentence in every language; `premiums` steers by the table's
+    byte premiums instead, which on text that is not parallel misses (docs/tokenizer.md). `plain_share` is the share of merges that
+    all languages choose together. `report_on` is another such file, on which the report counts; premiums there are against
+    `reference`. In the languages of `morphemes` no merge crosses a morpheme.
     """
     chosen = select(languages)
     check_vocab_size(vocab_size)
@@ -72,8 +73,13 @@ def english_bytes(chosen: tuple[Language, ...], megabytes: int) -> int:
 
 
 def policy_named(name: str, parallel: str, plain_share: float) -> Policy:
-    if name == "parity":
-        return Parity(parallel=parallel_text(parallel) if parallel else None, plain_share=plain_share)
+    if name == "parity" and not parallel:
+        raise UserError(
+            "policy is 'parity' and there is no parallel text to steer by; write --set parallel=FILE (the same sentence in every "
+            "language, such as FLORES-200 dev) or --set policy=balanced"
+        )
+    if name in ("parity", "premiums"):
+        return Parity(parallel=parallel_text(parallel) if name == "parity" else None, plain_share=plain_share)
     return Balanced() if name == "balanced" else Natural()
 
 

@@ -4,6 +4,7 @@
     Balanced   the same English-equivalent bytes of every language, plain BPE
     Parity     balanced text, and at every merge the language that is dearest at the moment chooses (parity-aware BPE,
                arXiv 2508.04796): dearest by tokens on parallel sentences or, without these, by bytes a token ÷ byte premium
+               of the training text, which holds only where that says the same in all languages
 
 Most of the gain is in balanced text; parity takes the rest for one or two tokens in a hundred. `plain_share` is the knob between
 them: the share of merges, the first ones, that all languages choose together. At 65,536 tokens and `PLAIN_SHARE` of them the Gini
