@@ -97,7 +97,7 @@ def test_a_damaged_token_shard_is_named(tmp_path: Path) -> None:
     assert run(root, f"source={source}").returncode == 0
     shard = next(root.glob("tokens/ko/text-*/shard-00000.bin"))
     data = bytearray(shard.read_bytes())
-    data[10] ^= 1
+    data[::50] = bytes(byte ^ 1 for byte in data[::50])  # in all documents: only those that are read are looked at
     shard.write_bytes(data)
     assert str(shard) in sentence(run(root, f"source={source}", "steps=21"))
 

@@ -101,6 +101,12 @@ def test_names_on_the_page_are_escaped_everywhere(folders: Mapping[str, Path], s
     assert "<b>bold" not in text and "A & <" not in text
 
 
+def test_a_step_that_was_left_out_is_not_drawn(folders: Mapping[str, Path], summary: dict[str, Any]) -> None:
+    lines = read_metrics(folders["training"])
+    skipped = {"step": 3, "skipped": "non-finite loss or gradient", "loss": None, "gradient_norm": None}
+    assert page(summary, [*lines, skipped], NAMES) == page(summary, lines, NAMES)
+
+
 def test_the_report_is_the_same_on_every_run(tmp_path: Path, folders: Mapping[str, Path]) -> None:
     balance_report(
         tmp_path,

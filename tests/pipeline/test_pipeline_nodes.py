@@ -10,6 +10,7 @@ import pytest
 from polyglot_lm.pipeline import Call, Counters, Nodes, Runtime, Step, UserError, follow_steps, run, run_steps, stage
 
 ORDER: list[str] = []
+MEETING = threading.Barrier(2, timeout=60)  # nobody leaves a distributed step before all have come
 
 
 @stage(version=1)
@@ -23,6 +24,7 @@ def before(out: Path) -> Counters:
 def together(out: Path, *, parent: Path) -> Counters:
     assert (parent / "step.json").exists()
     ORDER.append("together")
+    MEETING.wait()
     return {"counted": 1}
 
 
@@ -59,7 +61,7 @@ def test_another_node_takes_part_in_the_distributed_step_alone(tmp_path: Path, l
     follower = threading.Thread(target=follow_steps, args=([last], runtime(tmp_path, 1)))
     follower.start()
     run_steps([last], runtime(tmp_path, 0))
-    follower.join(timeout=10)
+    follower.join(timeout=60)
     assert not follower.is_alive()
     assert ORDER == ["before", "together", "together", "after"]
     again = ORDER.copy()

@@ -102,7 +102,7 @@ def counters(folder: Path) -> dict[str, Any]:
 
 def page(summary: Mapping[str, Any], metrics: list[dict[str, Any]], names: Mapping[str, str]) -> str:
     rows = summary["languages"]
-    loss = {"loss": [(line["tokens"] / 1e6, line["loss"]) for line in metrics if "loss" in line]}
+    loss = {"loss": [(line["tokens"] / 1e6, line["loss"]) for line in metrics if {"tokens", "loss"} <= line.keys()]}
     looks = [line for line in metrics if "control_bits_per_byte" in line]
     by_language = {name: [(line["step"], line["control_bits_per_byte"][code]) for line in looks] for code, name in names.items()}
     parallel = {row["name"]: {"kilobits": row["parallel_bits"] / 1000} for row in rows.values()}

@@ -100,7 +100,7 @@ def front_matter(names: Mapping[str, str], license_name: str = LICENSE) -> list[
 def plots(story: Story) -> dict[str, str]:
     """Return the card's pictures as SVG by file name."""
     found = {}
-    if loss := [(line["tokens"] / 1e6, line["loss"]) for line in story.metrics if "loss" in line]:
+    if loss := [(line["tokens"] / 1e6, line["loss"]) for line in story.metrics if {"tokens", "loss"} <= line.keys()]:
         found["loss.svg"] = line_chart({"loss": loss}, x_label="million tokens", y_label="nats per token")
     if story.summary:
         bars = {row["name"]: {"kilobits": row["parallel_bits"] / 1000} for row in story.summary["languages"].values()}
