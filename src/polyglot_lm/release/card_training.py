@@ -118,15 +118,13 @@ def training_section(story: "Story") -> Iterator[str]:
     counted, measured = story.training["counters"], story.training.get("measurements", {})
     yield from ("## Training", "")
     told = {name: f"{counted[name]:,}" if name in counted else NOT for name in ("tokens", "steps")}
-    seconds = measured.get("wall_seconds")
-    spent = NOT if seconds is None else f"{seconds / 3600:,.2f} hours"
-    yield f"{told['tokens']} tokens in {told['steps']} steps; wall time of the last run {spent}; "
+    yield f"{told['tokens']} tokens in {told['steps']} steps; "
     yield f"code {measured.get('commit', NOT)}, torch {measured.get('torch', NOT)}."
     yield ""
     arguments = story.training["specification"]["arguments"]
     rows = [(f"{part}.{name}", written(value)) for part, name, value in settings(arguments)]
     yield from table(("Setting", "Value"), rows)
-    curve = [line for line in story.metrics if "loss" in line]
+    curve = [line for line in story.metrics if {"tokens", "loss"} <= line.keys()]
     if not curve:
         yield from (f"Training curve: {NOT}.", "")
         return
