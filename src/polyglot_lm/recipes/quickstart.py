@@ -181,4 +181,4 @@ def measure_and_release(
         corpora=corpora,
         report=report,
     )
-    return Recipe(results={"report": report, "model": export})
+    return Recipe(results={"training": training, "report": report, "model": export})
