@@ -130,23 +130,23 @@ def trained(folder: Path, root: Path, policy: str, vocab_size: int, megabytes: f
 
 
 def encoding(folder: Path, root: Path, limit_bytes: int) -> dict[str, float]:
-    """Encode the text of every language by both libraries, cold; exits where one id differs."""
+    """Encode the text of every language by both libraries, one after the other and cold; exits where one id differs."""
     tokenizer = Tokenizer(folder)
     totals = Counter[str]()
     for code in CODES:
-        fast, reference = Fast(tokenizer), Reference(tokenizer)
-        found, texts = Counter[str](), documents(code)
-        while found["bytes"] < limit_bytes and (batch := list(itertools.islice(texts, ENCODE_BATCH))):
+        batches = batches_of(code, limit_bytes)
+        fast, library = Fast(tokenizer), Reference(tokenizer).library
+        since = time.process_time()
+        ours = [fast.encode(batch) for batch in batches]
+        found = Counter({"fast": time.process_time() - since})
+        for batch, ids in zip(batches, ours, strict=True):
             since = time.process_time()
-            ours = fast.encode(batch)
-            between = time.process_time()
-            theirs = reference.library.encode_batch(batch, add_special_tokens=False)
-            found["hf"] += time.process_time() - between
-            found["fast"] += between - since
-            for number, (ids, expected) in enumerate(zip(ours, theirs, strict=True), found["documents"]):
-                if not np.array_equal(ids, expected.ids):
+            theirs = library.encode_batch(batch, add_special_tokens=False)
+            found["hf"] += time.process_time() - since
+            for number, (one, other) in enumerate(zip(ids, theirs, strict=True), found["documents"]):
+                if not np.array_equal(one, other.ids):
                     sys.exit(f"{code}: document {number} has other ids by fastokens than by tokenizers")
-            found += Counter(documents=len(batch), bytes=sum(len(text.encode()) for text in batch), tokens=sum(map(len, ours)))
+            found += Counter(documents=len(batch), bytes=sum(len(text.encode()) for text in batch), tokens=sum(map(len, ids)))
         megabytes = found["bytes"] / 1e6
         print(
             f"encode {code}  {found['documents']:>6,} documents  {megabytes:5.1f} MB  {found['tokens']:>10,} tokens, ids equal  "
@@ -158,6 +158,15 @@ def encoding(folder: Path, root: Path, limit_bytes: int) -> dict[str, float]:
     compared = {f"compared_{name}": totals[name] for name in ("documents", "bytes", "tokens")}
     shards = {"shards": totals["bytes"] / 1e6 / time_shards(folder, root)} if limit_bytes > 10**9 else {}
     return {**speeds, **shards, **compared}
+
+
+def batches_of(code: str, limit_bytes: int) -> list[list[str]]:
+    """Return the documents of a language as the encoder gets them, until they have `limit_bytes`."""
+    batches, size, texts = [], 0, documents(code)
+    while size < limit_bytes and (batch := list(itertools.islice(texts, ENCODE_BATCH))):
+        batches.append(batch)
+        size += sum(len(text.encode()) for text in batch)
+    return batches
 
 
 def time_shards(folder: Path, root: Path) -> float:
