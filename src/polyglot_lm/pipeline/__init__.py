@@ -7,7 +7,7 @@ from polyglot_lm.pipeline.plan import PlannedStep, plan, why
 from polyglot_lm.pipeline.progress import Progress, Task
 from polyglot_lm.pipeline.record import RECORD, read_record
 from polyglot_lm.pipeline.run import follow_steps, name_results, run_steps
-from polyglot_lm.pipeline.runtime import CORES, Call, Layout, LocalRunner, Lost, Runner, Runtime
+from polyglot_lm.pipeline.runtime import CORES, Call, Layout, LocalRunner, Lost, Recompute, Runner, Runtime
 from polyglot_lm.pipeline.steps import Counters, Stage, Step, in_order, stage
 from polyglot_lm.pipeline.tasks import MANIFESTS, Manifest, Outcome, all_done, counted, read_manifests, run_tasks
 

@@ -43,23 +43,24 @@ def continued(
 ) -> Recipe:
     """`start` is the model's folder; 0 keeps its `vocab_size` and `context`, and takes the rule's `learning_rate` for its size.
     `source_megabytes` bounds what is streamed of a hub data set in each language; folders are read whole.
+    `tokenizer_megabytes`, English-equivalent and of each language, is what new tokens are learned from.
     """
     from polyglot_lm.model.config import padded_vocab_size
     from polyglot_lm.training.adapt import ModelFolder, adapt_model  # imports torch, which --help must not wait for
 
     chosen = select(languages)
     given = ModelFolder(path=Path(start).expanduser())
-    documents = documents_of(chosen, (source,), {language.code: mild(language) for language in chosen}, source_megabytes)
-    corpora = corpora_of(chosen, documents, {language.code: mild(language) for language in chosen}, agreement, SPLIT, mask_kinds)
+    thresholds = {language.code: mild(language) for language in chosen}
+    documents = documents_of(chosen, (source,), thresholds, source_megabytes)
+    corpora = corpora_of(chosen, documents, thresholds, agreement, SPLIT, mask_kinds)
     initial = adapt_model.step("start", model=given, tokenizer=None, context=context or None)
     model = dataclasses.replace(given.shape, context=context or given.shape.context)
     if vocab_size:
-        premiums = {language.code: language.byte_premium for language in chosen}
         tokenizer = extend_tokenizer.step(
             "tokenizer",
             base=initial,
             corpora=corpora,
-            byte_premiums=premiums,
+            byte_premiums={language.code: language.byte_premium for language in chosen},
             vocab_size=vocab_size,
             max_english_bytes=tokenizer_megabytes * 1_000_000,
         )
@@ -67,20 +68,16 @@ def continued(
         model = dataclasses.replace(model, vocab_size=padded_vocab_size(vocab_size))
     tokens = encode_all(chosen, corpora, initial, source_name(source))
     mixture = plan_mixture.step("mixture", tokens=tokens, policy=Uniform(unit="english_bytes"), seed=seed)
+    course = Course(
+        steps=steps, batch_windows=batch_windows, precision=precision, schedule="wsd", learning_rate=learning_rate, seed=seed
+    )
     training = pretraining_step(
         model=model,
         mixture=mixture,
         tokens=tokens,
         tokenizer=initial,
         corpora=corpora,
-        course=Course(
-            steps=steps,
-            batch_windows=batch_windows,
-            precision=precision,
-            schedule="wsd",
-            learning_rate=learning_rate,
-            seed=seed,
-        ),
+        course=course,
         initial=initial,
     )
     return measure_and_release(f"{given.path.name}, continued", chosen, corpora, tokens, initial, mixture, training)

@@ -17,7 +17,7 @@ Shapes: B sequences of T tokens, N = B·T, D width, H heads, K head width.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -26,12 +26,12 @@ from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from polyglot_lm.model.transformer import Block, Cache
+from polyglot_lm.pipeline import Recompute
 from polyglot_lm.training import kernels
 from polyglot_lm.training.kernels import Norms, Quantised
 
 FORWARD, BACKWARD = torch.float8_e4m3fn, torch.float8_e5m2  # gradients need the range, activations the digits
 TOKENS = 128  # of a tile: a sequence holds whole ones
-Recompute = Literal["none", "selective", "full"]
 
 
 class Parameters(NamedTuple):

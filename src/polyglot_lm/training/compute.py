@@ -18,7 +18,7 @@ from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selectiv
 
 from polyglot_lm.model.config import ModelConfig
 from polyglot_lm.model.transformer import Block, GPTNeoX
-from polyglot_lm.pipeline import UserError
+from polyglot_lm.pipeline import Recompute, UserError
 from polyglot_lm.training.attention import HOPPER
 from polyglot_lm.training.loss import linear_cross_entropy
 
@@ -30,7 +30,7 @@ class Compute:
 
     precision: Literal["fp32", "bf16", "fp8"]
     compile: bool
-    recompute: Literal["none", "selective", "full"]
+    recompute: Recompute
     loss_chunk_tokens: int
     z_loss: float
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from polyglot_lm.model.config import ModelConfig
+from polyglot_lm.pipeline import Recompute
 
 GIB = 2**30
 ERROR = 0.06  # the largest over the measured runs
 Precision = Literal["bf16", "fp8"]
-Recompute = Literal["none", "selective", "full"]
 RECOMPUTE: tuple[Recompute, ...] = ("none", "selective", "full")
 KEPT_BYTES: Mapping[tuple[Precision, Recompute], float] = {  # of a token, in a layer, for each dimension of the width
     ("bf16", "none"): 32.75,

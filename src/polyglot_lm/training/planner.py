@@ -19,10 +19,10 @@ from importlib.resources import files
 from typing import Any
 
 from polyglot_lm.model.config import POLYGLOT_KO, ModelConfig
-from polyglot_lm.pipeline import UserError
+from polyglot_lm.pipeline import Recompute, UserError
 from polyglot_lm.training.gpus import Gpu, gpu_named
 from polyglot_lm.training.memory import ERROR as MEMORY_ERROR
-from polyglot_lm.training.memory import RECOMPUTE, Layout, Precision, Recompute, memory_gib
+from polyglot_lm.training.memory import RECOMPUTE, Layout, Precision, memory_gib
 from polyglot_lm.training.metrics import causal_flops_per_token, utilization
 
 SPEED_ERROR = 0.08  # the largest over the measured runs
