@@ -1,0 +1,1 @@
+"""What continues a prompt: one small interface, `engine.Engine`, and its kinds."""
