@@ -6,7 +6,7 @@ closes the iterator (`aclose`) cancels the generation. What an engine cannot do 
 such a request by the parameter's name instead of ignoring it.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -79,5 +79,5 @@ class Engine(Protocol):
     def tokens(self, text: str) -> list[str] | None:
         """Return the text's tokens as text, or None where the tokenizer is not at hand."""
 
-    def stream(self, prompt: str, sampling: Sampling) -> AsyncIterator[Piece]:
+    def stream(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
         """Continue `prompt`; the last piece carries `finish`."""
