@@ -22,6 +22,8 @@ from polyglot_lm.serving.limits import Limits, Line, Rate
 from polyglot_lm.serving.metrics import Metrics
 from polyglot_lm.serving.moderation import Finish, Guard, Reviews, read_along
 
+HOUSE_SECONDS = 3600
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompletionRequest:
@@ -124,6 +126,12 @@ class Service:
         for engine in self.models.values():
             await engine.start()
 
+    async def keep_house(self) -> None:
+        """Delete what curators may no longer keep, once an hour, for as long as the server runs."""
+        while self.reviews is not None:
+            await asyncio.sleep(HOUSE_SECONDS)
+            await asyncio.to_thread(self.reviews.expire)
+
     async def close(self) -> None:
         for engine in self.models.values():
             await engine.close()
@@ -162,7 +170,9 @@ class Service:
         """Check everything about a request that its engine and the guard can say before the first token."""
         require_honoured(request.sampling, engine)
         if request.echo and request.sampling.logprobs is not None:
-            raise RequestError("logprobs cannot be given for an echoed prompt; leave out echo or logprobs", param="echo")
+            raise RequestError(
+                "logprobs cannot be given for an echoed prompt; leave out echo or logprobs", code="unsupported_parameter", param="echo"
+            )
         return [self.accept_prompt(text, request.sampling, engine) for text in request.prompts]
 
     def accept_prompt(self, text: str, sampling: Sampling, engine: Engine) -> Prompt:
