@@ -23,7 +23,7 @@ class Parrot:
     """Repeats its prompt; a token is a letter. `pace` is the time of a token; `open` counts streams that run."""
 
     def __init__(
-        self, name: str = "parrot", *, pace: float = 0.0, honours: frozenset[str] | None = None, context: int = 256
+        self, name: str = "parrot", *, pace: float = 0.0, honours: frozenset[str] | None = None, context: int = 257
     ) -> None:
         self.name, self.pace, self.context = name, pace, context
         self.honours = frozenset(Sampling.__slots__) if honours is None else honours
@@ -41,7 +41,7 @@ class Parrot:
     def tokens(self, text: str) -> list[str] | None:
         return list(text)
 
-    async def stream(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+    async def stream(self, prompt: str, sampling: Sampling, client: str = "") -> AsyncGenerator[Piece, None]:
         self.open += 1
         try:
             text = (prompt or "parrot") * sampling.max_tokens

@@ -11,12 +11,14 @@ import socket
 import uvicorn
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import HTMLResponse
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from polyglot_lm import __version__
 from polyglot_lm.pipeline import UserError
 from polyglot_lm.serving.access import Keys
+from polyglot_lm.serving.api.page import description_page
 from polyglot_lm.serving.api.problems import add_handlers
 from polyglot_lm.serving.api.routes import routes
 from polyglot_lm.serving.completion import Service
@@ -49,11 +51,17 @@ def create_app(service: Service, settings: Settings, *, curators: ASGIApp | None
         title="Polyglot",
         version=__version__,
         summary="Completions as OpenAI's clients ask for them",
+        docs_url=None,
         redoc_url=None,
         middleware=layers,
     )
     add_handlers(app)
     app.include_router(routes(service, keyed=keys is not None))
+
+    @app.get("/docs", include_in_schema=False)
+    async def describe() -> HTMLResponse:
+        return HTMLResponse(description_page(app.openapi()))
+
     if curators is not None:
         app.mount("/curator", curators)
     return app
