@@ -24,6 +24,10 @@ Words = Annotated[str, AfterValidator(whole_characters)]
 Stop = Annotated[str, Field(min_length=1), AfterValidator(whole_characters)]
 
 
+MAX_SEED = (1 << 53) - 1
+"""The largest integer on which all programs that read JSON agree."""
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -46,7 +50,7 @@ class CompletionBody(Strict):
     repetition_penalty: float | None = Field(
         None, gt=0, le=2, description="Divide the scores of tokens that were there; 1 is none."
     )
-    seed: int | None = Field(None, ge=0, lt=1 << 63, description="The same seed gives the same text.")
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="The same seed gives the same text.")
     stop: Stop | Annotated[list[Stop], Field(min_length=1, max_length=4)] | None = Field(
         None, description="End before any of these."
     )
