@@ -1,0 +1,76 @@
+"""What a curator may do with an item, and what the guard learns from it.
+
+approve: the text may be shown as it is. edit: another text may. reject: nothing may. label: only the labels change.
+reopen: it waits again. Labels say what the text *as written* is, none that it is harmless, whatever became of it: they are
+what the guard is trained on. Who edits or rejects without choosing one has agreed with the guard, so its categories count.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+from polyglot_lm.pipeline import UserError
+from polyglot_lm.serving.guard.verdict import Action
+from polyglot_lm.serving.review.database import Item, Status
+
+Decision = Literal["approve", "edit", "reject", "label", "reopen"]
+OUTCOMES: Mapping[Decision, Status] = {"approve": "approved", "edit": "edited", "reject": "rejected", "reopen": "waiting"}
+LABELS = ("insult", "hate", "sexual", "violence", "self-harm", "crime", "personal information")
+MAX_EDITED_LETTERS = 200_000
+
+
+class ReviewConflictError(UserError):
+    """The item changed since the curator's page was made."""
+
+
+def state(item: Item) -> dict[str, Any]:
+    return {"status": item.status, "labels": item.labels}
+
+
+def changed_by(item: Item) -> str:
+    done = {"waiting": "reopened or labelled"}.get(item.status, item.status)
+    clock = datetime.fromtimestamp(item.decided_seconds or 0, UTC).strftime("%H:%M UTC")
+    return f"{item.decided_by} {done} this at {clock}"
+
+
+def check(item: Item, decision: Decision, edited: str | None) -> None:
+    if decision not in get_args(Decision):
+        raise UserError(f"unknown decision {decision!r}; known are {', '.join(get_args(Decision))}")
+    if decision == "reopen" and item.status == "waiting":
+        raise UserError("this item waits already; there is nothing to reopen")
+    if decision in ("approve", "edit", "reject") and item.status != "waiting":
+        raise ReviewConflictError(f"{changed_by(item)}; reopen it to decide again")
+    if decision == "edit":
+        if not item.completion:
+            raise UserError("the guard stopped this prompt before anything was written; approve or reject it")
+        if not (edited or "").strip():
+            raise UserError("the edited text is empty; reject the item instead")
+        if edited == item.completion:
+            raise UserError("the edited text is the text as it was; approve it instead")
+        if len(edited or "") > MAX_EDITED_LETTERS:
+            raise UserError(f"the edited text has {len(edited or ''):,} letters; at most {MAX_EDITED_LETTERS:,} are kept")
+
+
+def checked_labels(labels: Collection[str], known: Collection[str]) -> list[str]:
+    """Return the labels in their order, once each; an unknown one is refused, since the audit trail keeps labels for ever."""
+    unknown = next((label for label in labels if label not in known), None)
+    if unknown is not None:
+        raise UserError(f"unknown label {unknown[:40]!r}; known are {', '.join(known)}")
+    return [label for label in known if label in labels]
+
+
+def held_for(item: Item) -> list[str]:
+    """Return the categories for which the guard held an item, or all it noticed where none was enough."""
+    strict = [finding.category for finding in item.findings if finding.action >= Action.HOLD]
+    labels = list(dict.fromkeys(strict or [finding.category for finding in item.findings]))
+    if not labels:
+        raise UserError("the guard gave no reason here; choose a label, so that it can learn one")
+    return labels
+
+
+def training_rows(item: Item) -> Iterator[dict[str, Any]]:
+    """Yield what a decided item teaches: the text as written with its labels (none: harmless), an edited text as harmless."""
+    shared = {"language": item.language, "decision": str(item.status), "model": item.model}
+    yield {"text": item.completion or item.prompt, "labels": item.labels, **shared}
+    if item.edited is not None:
+        yield {"text": item.edited, "labels": [], **shared}
