@@ -16,7 +16,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
@@ -24,7 +24,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from polyglot_lm.pipeline import UserError
-from polyglot_lm.serving.review.database import Account, AuditEntry, Database, Role, SignIn
+from polyglot_lm.serving.review.database import Account, AuditEntry, Database, SignIn
 
 IDLE_SECONDS, SESSION_SECONDS = 2 * 3600, 12 * 3600
 SEEN_EVERY_SECONDS = 60  # a session's last use is written this often, not at every page
@@ -33,6 +33,8 @@ MAX_NAME_LETTERS = 40
 FREE_ATTEMPTS = 5
 ADDRESS_WAIT_SECONDS, NAME_WAIT_SECONDS = 900.0, 30.0
 MAX_REMEMBERED = 10_000  # names and addresses whose failures are counted; beyond, the oldest is forgotten
+ROLES = ("curator", "admin")
+SHELL = "command line"  # who makes accounts, in the audit trail
 HASHES_AT_ONCE = 2  # argon2 takes 64 MiB each: a crowd of sign-ins waits instead of filling the memory
 
 
@@ -52,6 +54,10 @@ class SignedIn:
     role: str
     form_token: str
 
+    def owns(self, form_token: str) -> bool:
+        """Say whether a form was made for this session."""
+        return secrets.compare_digest(self.form_token.encode(), form_token.encode("utf-8", "replace"))
+
 
 class Accounts:
     """The accounts in the reviews' database at `address`; `hasher` holds argon2's costs, by default those of RFC 9106."""
@@ -63,18 +69,18 @@ class Accounts:
         self.by_address = Backoff(ADDRESS_WAIT_SECONDS, now)
         self.by_name = Backoff(NAME_WAIT_SECONDS, now)
 
-    def add(self, name: str, password: str, role: Role = "curator") -> None:
+    def add(self, name: str, password: str, role: str = "curator") -> None:
         """Make an account; raises UserError for a name that is taken or no name, a short password, an unknown role."""
         check_name(name)
         check_password(name, password)
-        if role not in get_args(Role):
-            raise UserError(f"unknown role {role!r}; known are {', '.join(get_args(Role))}")
+        if role not in ROLES:
+            raise UserError(f"unknown role {role!r}; known are {', '.join(ROLES)}")
         hashed = self.hasher.hash(password)
         with self.database.write() as session:
             if session.get(Account, name):
                 raise UserError(f"there is an account {name!r} already; choose another name, or give it another password")
             session.add(Account(name=name, password_hash=hashed, role=role, created_seconds=self.now()))
-            self.note(session, name, "account added", after={"role": role})
+            self.note(session, SHELL, "account added", after={"account": name, "role": role})
 
     def change_password(self, name: str, password: str) -> None:
         """Give an account another password and end its sessions."""
@@ -83,13 +89,13 @@ class Accounts:
         with self.database.write() as session:
             known(session, name).password_hash = hashed
             session.execute(delete(SignIn).where(SignIn.account == name))
-            self.note(session, name, "password changed")
+            self.note(session, SHELL, "password changed", after={"account": name})
 
     def remove(self, name: str) -> None:
         """Delete an account and end its sessions; what it decided stays."""
         with self.database.write() as session:
             account = known(session, name)
-            self.note(session, name, "account removed", before={"role": account.role})
+            self.note(session, SHELL, "account removed", before={"account": name, "role": account.role})
             session.delete(account)
 
     def all(self) -> Sequence[Account]:

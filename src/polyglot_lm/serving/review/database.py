@@ -22,7 +22,6 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 from polyglot_lm.pipeline import UserError
 
 Status = Literal["waiting", "approved", "edited", "rejected"]
-Role = Literal["curator", "admin"]
 SCHEMA = 1
 OURS = 0x504C5952  # PRAGMA application_id: "PLYR"
 BUSY_SECONDS = 20  # how long a writer waits for another's commit

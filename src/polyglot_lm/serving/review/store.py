@@ -66,8 +66,8 @@ class Filters:
 class Reviews:
     """The queue at `address`, such as sqlite:///reviews.db; may be used from several threads and processes.
 
-    Items expire `retention_days` after they came, decided or not; somebody must call `expire` now and then (it is called
-    on opening). `labels` are what curators may call a text, beside the guard's categories in the queue; `now` is the clock,
+    Items expire `retention_days` after they came, decided or not, when `expire` is called (a server does so every hour;
+    opening the queue deletes nothing). `labels` are what curators may call a text, beside the guard's categories in the queue; `now` is the clock,
     in seconds since 1970.
     """
 
@@ -83,7 +83,6 @@ class Reviews:
             raise UserError(f"retention_days is {retention_days}; it must be above 0")
         self.address, self.retention_days, self.own_labels, self.now = address, retention_days, tuple(labels), now
         self.database = Database(address)
-        self.expire()
 
     def add(
         self,
