@@ -67,8 +67,8 @@ class Reviews:
     """The queue at `address`, such as sqlite:///reviews.db; may be used from several threads and processes.
 
     Items expire `retention_days` after they came, decided or not, when `expire` is called (a server does so every hour;
-    opening the queue deletes nothing). `labels` are what curators may call a text, beside the guard's categories in the queue; `now` is the clock,
-    in seconds since 1970.
+    opening the queue deletes nothing). `labels` are what curators may call a text, beside the guard's categories in the
+    queue; `now` is the clock, in seconds since 1970.
     """
 
     def __init__(
