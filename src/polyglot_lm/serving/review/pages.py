@@ -30,7 +30,7 @@ from polyglot_lm.pipeline import UserError
 from polyglot_lm.serving.review import showing
 from polyglot_lm.serving.review.accounts import Accounts, SignedIn, SignInError
 from polyglot_lm.serving.review.database import Item
-from polyglot_lm.serving.review.decisions import Decision, ReviewConflictError
+from polyglot_lm.serving.review.decisions import Decision, ReviewConflictError, labels_for
 from polyglot_lm.serving.review.shield import Shield
 from polyglot_lm.serving.review.store import STATUSES, Filters, Reviews, reader
 
@@ -232,7 +232,7 @@ def one_item(
         item=item,
         reasons=[showing.reason(finding) for finding in item.findings],
         other=other_reader(item, reviews, person),
-        labels=reviews.labels(),
+        labels=labels_for(item, reviews.labels),
         history=reviews.history(item_id=item.id),
         expires=reviews.expires_seconds(item) - reviews.now(),
         now=reviews.now(),

@@ -27,15 +27,17 @@ from polyglot_lm.pipeline.files import atomic_path
 from polyglot_lm.serving.guard.verdict import Verdict
 from polyglot_lm.serving.review.database import AuditEntry, Database, Finding, Item, Status
 from polyglot_lm.serving.review.decisions import (
+    DONE,
     LABELS,
     OUTCOMES,
     Decision,
     ReviewConflictError,
-    changed_by,
     check,
     checked_labels,
     held_for,
+    labels_for,
     state,
+    told,
     training_rows,
 )
 
@@ -67,8 +69,8 @@ class Reviews:
     """The queue at `address`, such as sqlite:///reviews.db; may be used from several threads and processes.
 
     Items expire `retention_days` after they came, decided or not, when `expire` is called (a server does so every hour;
-    opening the queue deletes nothing). `labels` are what curators may call a text, beside the guard's categories in the
-    queue; `now` is the clock, in seconds since 1970.
+    opening the queue deletes nothing). `labels` are what curators may call a text, beside the guard's categories for
+    it; `now` is the clock, in seconds since 1970.
     """
 
     def __init__(
@@ -81,7 +83,7 @@ class Reviews:
     ) -> None:
         if retention_days <= 0:
             raise UserError(f"retention_days is {retention_days}; it must be above 0")
-        self.address, self.retention_days, self.own_labels, self.now = address, retention_days, tuple(labels), now
+        self.address, self.retention_days, self.labels, self.now = address, retention_days, tuple(labels), now
         self.database = Database(address)
 
     def add(
@@ -149,10 +151,6 @@ class Reviews:
         with self.database.read() as session:
             return sorted(session.scalars(select(Finding.category).distinct()))
 
-    def labels(self) -> list[str]:
-        """Return what a text may be called: the labels of this queue, then any other category of the guard's in it."""
-        return list(dict.fromkeys([*self.own_labels, *self.categories()]))
-
     def item(self, item_id: str) -> Item:
         """Return one item; raises UserError where there is none."""
         with self.database.read() as session:
@@ -201,25 +199,25 @@ class Reviews:
         """Carry out a decision and write it into the audit trail; raises UserError where it makes no sense.
 
         Edited and rejected texts without a label take the guard's own categories: the curator has agreed with it. `version`
-        is that of the item the curator saw; a later one raises ReviewConflictError. Reopening keeps labels and note.
+        is that of the item the curator saw; a later one raises ReviewConflictError. Reopening clears the labels.
         """
         edited = None if edited is None else edited.replace("\r\n", "\n")  # as forms send the ends of lines
-        known_labels = self.labels() if labels else []
         with self.database.write() as session:
             item = known(session, item_id)
             if version is not None and item.version != version:
-                raise ReviewConflictError(f"{changed_by(item)} while you were reading; nothing of yours was saved")
+                raise ReviewConflictError(f"{last_change(session, item)} while you were reading; nothing of yours was saved")
             check(item, decision, edited)
             before = state(item)
+            item.labels = checked_labels(labels, labels_for(item, self.labels)) if decision != "reopen" else []
             if decision != "reopen":
-                item.labels = checked_labels(labels, known_labels)
                 item.note = plain(note)[:MAX_NOTE_LETTERS]
             if decision in ("edit", "reject"):
                 item.labels = item.labels or held_for(item)
             if decision != "label":
                 item.status = OUTCOMES[decision]
                 item.edited = plain(edited or "") if decision == "edit" else None
-            item.decided_by, item.decided_seconds = account, self.now()
+                waits = item.status == "waiting"
+                item.decided_by, item.decided_seconds = (None, None) if waits else (account, self.now())
             item.version += 1
             item.claimed_by, item.claimed_until_seconds = None, 0
             session.add(entry(self.now(), account, decision, item, before, state(item)))
@@ -275,6 +273,13 @@ def known(session: Session, item_id: str) -> Item:
     if item is None:
         raise UserError(f"there is no item {item_id[:40]!r}; it may have expired")
     return item
+
+
+def last_change(session: Session, item: Item) -> str:
+    last = session.scalars(
+        select(AuditEntry).where(AuditEntry.item_id == item.id).order_by(AuditEntry.number.desc()).limit(1)
+    ).one()
+    return told(last.account, DONE[last.event], last.seconds)
 
 
 def reader(item: Item, now: float) -> str | None:
