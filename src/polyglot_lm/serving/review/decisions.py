@@ -1,8 +1,9 @@
 """What a curator may do with an item, and what the guard learns from it.
 
 approve: the text may be shown as it is. edit: another text may. reject: nothing may. label: only the labels change.
-reopen: it waits again, without labels. Labels say what the text *as written* is, none that it is harmless, whatever became of it: they are
-what the guard is trained on. Who edits or rejects without choosing one has agreed with the guard, so its categories count.
+reopen: it waits again, without labels. Labels say what the text *as written* is, none that it is harmless, whatever became
+of it: they are what the guard is trained on. Who edits or rejects without choosing one has agreed with the guard, so its
+categories count.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -15,7 +16,13 @@ from polyglot_lm.serving.review.database import Item, Status
 
 Decision = Literal["approve", "edit", "reject", "label", "reopen"]
 OUTCOMES: Mapping[Decision, Status] = {"approve": "approved", "edit": "edited", "reject": "rejected", "reopen": "waiting"}
-DONE: Mapping[str, str] = {**OUTCOMES, "label": "labelled", "reopen": "reopened"}  # how the audit trail is told
+DONE = {
+    "approve": "approved",
+    "edit": "edited",
+    "reject": "rejected",
+    "label": "labelled",
+    "reopen": "reopened",
+}  # how the audit trail is told
 PERSONAL = "personal information"
 LABELS = ("insult", "hate", "sexual", "violence", "self-harm", "crime", PERSONAL)
 MAX_EDITED_LETTERS = 200_000
