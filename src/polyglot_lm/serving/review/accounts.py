@@ -10,6 +10,7 @@ strangers keep a curator out). Waits are kept in memory: a restart forgives them
 """
 
 import hashlib
+import math
 import secrets
 import threading
 import time
@@ -107,7 +108,7 @@ class Accounts:
         """Return the key of a new session; raises SignInError, which never says whether the name exists."""
         wait = max(self.by_address.wait(address), self.by_name.wait(name))
         if wait > 0:
-            raise SignInError(f"too many wrong passwords; try again in {int(wait) + 1} seconds", wait)
+            raise SignInError(f"too many wrong passwords; try again in {math.ceil(wait)} s", wait)
         with self.database.read() as session:
             account = session.get(Account, name)
         if not self.verified(account, password):

@@ -9,6 +9,7 @@ Filters travel in the address, so that deciding one item of a filtered queue lea
 """
 
 import hashlib
+import math
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -112,7 +113,7 @@ def login(request: Request, accounts: People, name: Annotated[str, Form()] = "",
     except SignInError as error:
         refused = page(request, "login.html", status=429 if error.wait_seconds else 401, name=name, problem=str(error))
         if error.wait_seconds:
-            refused.headers["retry-after"] = str(int(error.wait_seconds) + 1)
+            refused.headers["retry-after"] = str(math.ceil(error.wait_seconds))
         return refused
     response = to(request, "/")
     https = request.url.scheme == "https"
