@@ -9,8 +9,8 @@ from polyglot_lm.serving.demo.panels import escaped, notice_box
 from polyglot_lm.serving.moderation import Guard
 
 LIMITS = (
-    "A base model continues a text. It follows no instructions, states falsehoods fluently, and may write what offends; nothing here "
-    "is advice."
+    "A base model continues a text. It follows no instructions, states falsehoods fluently, and may write what offends; "
+    "nothing here is advice."
 )
 MODES = {
     "off": "The guard is off: nothing is checked.",

@@ -74,7 +74,7 @@ class Page:
                 concurrency_limit=None,
                 api_visibility="private",
             )
-            stop.click(self.stop, queue=False, api_visibility="private")
+            stop.click(self.stop, show_progress="hidden", api_visibility="private")
             gr.on(
                 [blocks.load, prompt.change, *(box.change for box in models)],
                 self.cut,
@@ -174,7 +174,8 @@ class Page:
         names = chosen(first, beside)
         unused = [gr.skip()] * (SIDES - len(names))
         try:
-            samplings = {name: sampling_of(given, self.service.models[name].honours) for name in names}
+            drawn = secrets.randbelow(MAX_SEED)
+            samplings = {name: sampling_of(given, drawn if "seed" in self.service.models[name].honours else None) for name in names}
         except UserError as refusal:
             yield [*(drawn_panel(Panel(model=name, refusal=str(refusal))) for name in names), *unused, gr.skip(), gr.skip()]
             return
@@ -235,20 +236,19 @@ def session_of(request: gr.Request) -> str:
     return request.session_hash or ""
 
 
-def sampling_of(given: Sequence[Any], honours: frozenset[str]) -> Sampling:
+def sampling_of(given: Sequence[Any], drawn_seed: int | None) -> Sampling:
     """Return the settings as `setting_boxes` orders them; raises UserError for values out of bounds.
 
-    Where no seed was written, one is drawn for an engine that takes it, and shown, so that the text can be had again.
+    Where no seed was written, one that was drawn is used and shown, so that the text can be had again.
     """
     max_tokens, temperature, top_p, top_k, repetition_penalty, seed, stops = given
-    drawn = secrets.randbelow(MAX_SEED) if "seed" in honours else None
     return Sampling(
         max_tokens=int(max_tokens),
         temperature=temperature,
         top_p=top_p,
         top_k=int(top_k),
         repetition_penalty=repetition_penalty,
-        seed=whole_number(seed) if (seed or "").strip() else drawn,
+        seed=whole_number(seed) if (seed or "").strip() else drawn_seed,
         stop=tuple(line for line in (stops or "").splitlines() if line),
     )
 

@@ -52,23 +52,24 @@ def cost(text: str, tokens: Sequence[str]) -> Cost:
 def pieces(text: str, tokens: Sequence[str]) -> list[Piece]:
     """Join tokens that share characters, so that all pieces together are the text.
 
-    The characters of broken tokens reach to the next whole token. Where the tokens do not spell the text (a tokenizer that
-    normalises it), they are shown as they are.
+    The characters of broken tokens reach to the next whole token, past one at least and past the whole ones that they hold. Where
+    the tokens do not spell the text (a tokenizer that normalises it), they are shown as they are.
     """
-    found, at, broken = list[Piece](), 0, 0
+    found, at, broken, whole = list[Piece](), 0, 0, 0
     for token in tokens:
         if BROKEN in token:
-            broken += 1
+            broken, whole = broken + 1, whole + len(token.replace(BROKEN, ""))
             continue
-        start = text.find(token, at + bool(broken)) if broken else at
+        start = text.find(token, at + 1 + whole) if broken else at
         if start < 0 or not text.startswith(token, start):
             return [Piece(token, 1) for token in tokens]
         found += [Piece(text[at:start], broken)] if broken else []
         found.append(Piece(token, 1))
-        at, broken = start + len(token), 0
+        at, broken, whole = start + len(token), 0, 0
     if broken and at < len(text):
         found.append(Piece(text[at:], broken))
-    return found if "".join(piece.text for piece in found) == text else [Piece(token, 1) for token in tokens]
+        at = len(text)
+    return found if at == len(text) else [Piece(token, 1) for token in tokens]
 
 
 def measured_premium(costs: Mapping[str, Cost], code: str) -> float | None:
@@ -113,11 +114,13 @@ def premium_of(text: str, spent: Cost, costs: Mapping[str, Cost]) -> tuple[tuple
     if code is None or REFERENCE not in costs:
         return ("–", "premium"), "The language of this text is open, so it is compared with none."
     language, english = languages()[code], english_tokens(spent, code, costs[REFERENCE])
-    return (f"{spent.num_tokens / english:.2f} ×", "premium, estimated"), (
-        f"Estimated: {number(spent.num_bytes)} bytes of {language.english_name} say about what "
-        f"{spent.num_bytes / language.byte_premium:,.0f} bytes of English say (byte premium {language.byte_premium:g}, FLORES-200). "
-        f"Those would take {english:,.0f} tokens, at the {costs[REFERENCE].bytes_per_token:.2f} bytes a token of the English example."
+    same = spent.num_bytes / language.byte_premium
+    story = (
+        f"Estimated: {number(spent.num_bytes)} bytes of {language.english_name} say about what {same:,.0f} bytes of English say "
+        f"(byte premium {language.byte_premium:g}, of FLORES-200); these would take {english:,.0f} tokens, at the "
+        f"{costs[REFERENCE].bytes_per_token:.2f} bytes a token of the English example."
     )
+    return (f"{spent.num_tokens / english:.2f} ×", "premium, estimated"), story
 
 
 def drawn(cut: Sequence[Piece]) -> str:
