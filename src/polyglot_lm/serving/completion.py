@@ -22,6 +22,9 @@ from polyglot_lm.serving.limits import Limits, Line, Rate
 from polyglot_lm.serving.metrics import Metrics
 from polyglot_lm.serving.moderation import Finish, Guard, Reviews, read_along
 
+HOUSE_SECONDS = 3600
+START_TOKENS = 1  # engines read a prompt after <|endoftext|>, as in training
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompletionRequest:
@@ -124,6 +127,12 @@ class Service:
         for engine in self.models.values():
             await engine.start()
 
+    async def keep_house(self) -> None:
+        """Delete what curators may no longer keep, once an hour, for as long as the server runs."""
+        while self.reviews is not None:
+            await asyncio.to_thread(self.reviews.expire)
+            await asyncio.sleep(HOUSE_SECONDS)
+
     async def close(self) -> None:
         for engine in self.models.values():
             await engine.close()
@@ -162,7 +171,11 @@ class Service:
         """Check everything about a request that its engine and the guard can say before the first token."""
         require_honoured(request.sampling, engine)
         if request.echo and request.sampling.logprobs is not None:
-            raise RequestError("logprobs cannot be given for an echoed prompt; leave out echo or logprobs", param="echo")
+            raise RequestError(
+                "logprobs cannot be given for an echoed prompt; leave out echo or logprobs",
+                code="unsupported_parameter",
+                param="echo",
+            )
         return [self.accept_prompt(text, request.sampling, engine) for text in request.prompts]
 
     def accept_prompt(self, text: str, sampling: Sampling, engine: Engine) -> Prompt:
@@ -175,12 +188,13 @@ class Service:
             )
         tokens = engine.tokens(text)
         num_tokens = None if tokens is None else len(tokens)
-        if num_tokens is not None and num_tokens + sampling.max_tokens > engine.context:
+        room = engine.context - START_TOKENS
+        if num_tokens is not None and num_tokens + sampling.max_tokens > room:
             raise RequestError(
                 f"the prompt has {num_tokens:,} tokens and max_tokens is {sampling.max_tokens:,}, together more than the context "
-                f"of {engine.context:,}; shorten one of them",
+                f"has room for ({room:,}); shorten one of them",
                 code="context_length_exceeded",
-                param="prompt" if num_tokens >= engine.context else "max_tokens",
+                param="prompt" if num_tokens >= room else "max_tokens",
             )
         if self.guard is None or self.guard.mode == "off":
             return Prompt(text, num_tokens)
@@ -234,7 +248,7 @@ class Service:
             written = Written(finish="content_filter", flagged=prompt.verdict) if prompt.held else Written()
             if not prompt.held:
                 async with self.line.place(client):
-                    await self.follow(choice, engine, written, put)
+                    await self.follow(choice, engine, client, written, put)
             if written.flagged:
                 review = await asyncio.to_thread(self.review, choice, request.model, written, client)
                 put(Notice(number, "prompt" if prompt.held else "completion", written.flagged, review))
@@ -245,10 +259,10 @@ class Service:
         except Exception as error:  # noqa: BLE001  (it is raised again where the events are read)
             put(error)
 
-    async def follow(self, choice: Choice, engine: Engine, written: Written, put: Callable[[Event], None]) -> None:
+    async def follow(self, choice: Choice, engine: Engine, client: str, written: Written, put: Callable[[Event], None]) -> None:
         """Read the engine's stream along with the guard until its end or the guard's."""
         async with (
-            aclosing(engine.stream(choice.prompt.text, choice.sampling)) as pieces,
+            aclosing(engine.stream(choice.prompt.text, choice.sampling, client)) as pieces,
             aclosing(read_along(pieces, self.guard)) as passages,
         ):
             async for passage in passages:

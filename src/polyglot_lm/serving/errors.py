@@ -35,15 +35,7 @@ class RequestError(UserError):
     def body(self) -> dict[str, Any]:
         """Return the JSON of the answer: `{"error": {"message", "type", "param", "code"}}`."""
         kind = KINDS.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
-        said = str(self).encode(errors="replace").decode()  # a parameter's name may hold half of a surrogate pair
-        return {
-            "error": {
-                "message": said,
-                "type": kind,
-                "param": self.param and self.param.encode(errors="replace").decode(),
-                "code": self.code,
-            }
-        }
+        return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
 
 
 def as_request_error(error: UserError) -> RequestError:

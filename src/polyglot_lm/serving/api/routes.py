@@ -1,5 +1,6 @@
 """The routes: models, completions, what a curator let go, health, readiness, figures."""
 
+import asyncio
 import time
 from typing import Annotated, Any
 
@@ -63,8 +64,6 @@ def routes(service: Service, *, keyed: bool) -> APIRouter:
     @router.get("/v1/reviews/{item}", dependencies=key, responses=refusals(401, 404), tags=["completions"])
     async def show_review(item: Annotated[str, Path(max_length=64)]) -> Released:
         """Show a completion that was held back and that a curator has let go since."""
-        import asyncio
-
         text = await asyncio.to_thread(service.reviews.released, item) if service.reviews else None
         if text is None:
             raise RequestError("this item is not known or not let go (yet)", status=404, code="not_released")

@@ -79,5 +79,5 @@ class Engine(Protocol):
     def tokens(self, text: str) -> list[str] | None:
         """Return the text's tokens as text, or None where the tokenizer is not at hand."""
 
-    def stream(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
-        """Continue `prompt`; the last piece carries `finish`."""
+    def stream(self, prompt: str, sampling: Sampling, client: str = "") -> AsyncGenerator[Piece, None]:
+        """Continue `prompt`; the last piece carries `finish`. `client` is who asks: engines are fair between clients."""
