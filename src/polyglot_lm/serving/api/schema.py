@@ -62,16 +62,18 @@ class CompletionBody(Strict):
     frequency_penalty: float | None = Field(None, ge=0, le=0, description="Not offered: 0 or nothing.")
     presence_penalty: float | None = Field(None, ge=0, le=0, description="Not offered: 0 or nothing.")
     best_of: int | None = Field(None, ge=1, le=1, description="Not offered: 1 or nothing.")
+    user: Words | None = Field(None, max_length=256, description="Your own user: the models are fair between them.")
     suffix: None = Field(None, description="Not offered.")
     logit_bias: None = Field(None, description="Not offered.")
-    user: None = Field(None, description="Not offered: a client is its key or its address.")
 
     def request(self) -> CompletionRequest:
         given = {name: getattr(self, name) for name in Sampling.__slots__ if getattr(self, name) is not None}
         if isinstance(self.stop, str | list):
             given["stop"] = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
         prompts = (self.prompt,) if isinstance(self.prompt, str) else tuple(self.prompt)
-        return CompletionRequest(model=self.model, prompts=prompts, sampling=Sampling(**given), n=self.n or 1, echo=bool(self.echo))
+        return CompletionRequest(
+            model=self.model, prompts=prompts, sampling=Sampling(**given), n=self.n or 1, echo=bool(self.echo), user=self.user or ""
+        )
 
 
 class Logprobs(BaseModel):
@@ -87,6 +89,7 @@ class GuardNotice(BaseModel):
     direction: Literal["prompt", "completion"]
     action: Literal["allow", "mask", "hold", "refuse"]
     reasons: list[str]
+    enforced: bool = Field(description="False where the guard only logs: the text is unchanged.")
     review: str | None = None
 
 
