@@ -10,7 +10,20 @@ import sys
 import typer
 
 from polyglot_lm import __version__
-from polyglot_lm.cli import corpus, evaluation, languages, masking, mixture, model, release, review, steps, tokenizer, training
+from polyglot_lm.cli import (
+    corpus,
+    evaluation,
+    languages,
+    masking,
+    mixture,
+    model,
+    release,
+    review,
+    space,
+    steps,
+    tokenizer,
+    training,
+)
 from polyglot_lm.cli.arguments import fail
 from polyglot_lm.pipeline import UserError
 
@@ -58,6 +71,7 @@ app.command(name="import")(release.import_command)
 app.command(name="card")(release.card_command)
 app.command(name="push")(release.push_command)
 app.command(name="models")(release.models_command)
+app.command(name="space")(space.space_command)
 app.command(name="mask")(masking.mask_command)
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(tokenizer.app, name="tokenizer")
