@@ -47,7 +47,7 @@ def check(item: Item, decision: Decision, edited: str | None) -> None:
     if decision == "reopen" and item.status == "waiting":
         raise UserError("this item waits already; there is nothing to reopen")
     if decision in ("approve", "edit", "reject") and item.status != "waiting":
-        raise ReviewConflictError(f"{told(item.decided_by, item.status, item.decided_seconds)}; reopen it to decide again")
+        raise ReviewConflictError(f"reopen it to decide again: {told(item.decided_by, item.status, item.decided_seconds)}")
     if decision == "edit":
         if not item.completion:
             raise UserError("the guard stopped this prompt before anything was written; approve or reject it")

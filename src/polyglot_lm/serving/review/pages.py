@@ -223,7 +223,8 @@ def one_item(
     except UserError as error:
         return message(request, str(error), 404)
     draft = {"edited": item.edited or item.completion, "labels": item.labels, "note": item.note, "open": False}
-    draft |= {name: value for name, value in more.pop("draft", {}).items() if value is not None}
+    wrote = {name: value for name, value in more.pop("draft", {}).items() if value is not None}
+    draft |= wrote if item.status == "waiting" else {}
     return page(
         request,
         "item.html",
@@ -238,6 +239,7 @@ def one_item(
         expires=reviews.expires_seconds(item) - reviews.now(),
         now=reviews.now(),
         draft=draft,
+        wrote=wrote.get("edited", "") if wrote.get("open") and item.status != "waiting" else "",
         **more,
     )
 

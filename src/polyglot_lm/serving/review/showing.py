@@ -26,7 +26,7 @@ KIND_NAMES = {
     "passport": "passport",
     "tax": "tax number",
 }
-MASKS = {token: KIND_NAMES.get(kind, kind) for kind, token in TOKENS.items()}
+MASKS = {token: KIND_NAMES.get(kind, kind) for kind, token in TOKENS.items()} | {"<|tel|>": "telephone"}  # Polyglot-Ko's own
 UNSEEN = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"  # joiners belong to scripts and emoji
 MARKS = re.compile("|".join([*map(re.escape, MASKS), UNSEEN]))
 EXCERPT_LETTERS = 160
