@@ -8,7 +8,7 @@ token; `guard_throughput_cost` is what a token costs against the 1/60 s in which
 
 Labelled sentences are judged by what was trained on the other four fifths: each fold is held out in turn, so every sentence counts
 once. `word list` is the reviewed list alone, `raw list` the list as it was published, `guard` list and classifier as they are
-shipped; the gain is over the better of the two lists. A classifier that is not shipped for want of sentences is shown as `classifier`.
+shipped; the gain is over the better of the two lists. A classifier that too few sentences trained is measured and not shipped.
 False refusals are paragraphs of real text, of documents that the shipped file has not seen (fold 0), held or refused. Needs
 `../shared/data`; prints tables and, as its last line, one JSON object.
 """
