@@ -10,7 +10,20 @@ import sys
 import typer
 
 from polyglot_lm import __version__
-from polyglot_lm.cli import corpus, evaluation, languages, masking, mixture, model, release, review, steps, tokenizer, training
+from polyglot_lm.cli import (
+    corpus,
+    evaluation,
+    guard,
+    languages,
+    masking,
+    mixture,
+    model,
+    release,
+    review,
+    steps,
+    tokenizer,
+    training,
+)
 from polyglot_lm.cli.arguments import fail
 from polyglot_lm.pipeline import UserError
 
@@ -59,6 +72,7 @@ app.command(name="card")(release.card_command)
 app.command(name="push")(release.push_command)
 app.command(name="models")(release.models_command)
 app.command(name="mask")(masking.mask_command)
+app.add_typer(guard.app, name="guard")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(mixture.app, name="mixture")
