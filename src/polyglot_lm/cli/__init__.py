@@ -10,7 +10,20 @@ import sys
 import typer
 
 from polyglot_lm import __version__
-from polyglot_lm.cli import corpus, evaluation, languages, masking, mixture, model, release, review, steps, tokenizer, training
+from polyglot_lm.cli import (
+    corpus,
+    evaluation,
+    languages,
+    masking,
+    mixture,
+    model,
+    release,
+    review,
+    serving,
+    steps,
+    tokenizer,
+    training,
+)
 from polyglot_lm.cli.arguments import fail
 from polyglot_lm.pipeline import UserError
 
@@ -49,6 +62,8 @@ def version() -> None:
 app.command(name="run")(steps.run)
 app.command(name="plan")(steps.plan_command)
 app.command(name="why")(steps.why_command)
+app.command(name="serve")(serving.serve_command)
+app.add_typer(serving.keys, name="keys")
 app.add_typer(languages.app, name="languages")
 app.command(name="evaluate")(evaluation.evaluate)
 app.command(name="balance")(evaluation.balance)
