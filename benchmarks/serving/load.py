@@ -2,8 +2,8 @@
 
     python benchmarks/serving/load.py [--minutes 30] [--model FOLDER] [--log FILE]
 
-The server runs as people run it (`polyglot serve`, with keys, guard and queue), is killed after a sixth of the time and started again,
-and is asked to end at the close. Prints a table and as its last line one JSON object:
+The server runs as people run it (`polyglot serve`, with keys, guard and queue), is killed after a sixth of the time and started
+again, and is asked to end at the close. Prints a table and as its last line one JSON object:
   rss_growth     resident memory at the end over that after two minutes of warming up, less one (the run after the kill)
   lost_reviews   items of the queue that a client was told of and that are not there afterwards
   load_wrong     answers that were not as they should be: any 5xx but 503, a stream without its end, a connection cut while up
@@ -82,10 +82,9 @@ class Served:
 
     def growth(self) -> float:
         """Return how much larger the last fifth of the samples is than the first fifth after the warm-up, by their medians."""
-        begun = self.resident[0][0]
-        kilobytes = [
-            kb for moment, kb in self.resident if moment - begun > min(WARM_SECONDS, len(self.resident) * SAMPLE_SECONDS / 5)
-        ]
+        begun, end = self.resident[0][0], self.resident[-1][0]
+        warm = min(WARM_SECONDS, (end - begun) / 5)
+        kilobytes = [found for moment, found in self.resident if moment - begun >= warm]
         part = max(1, len(kilobytes) // 5)
         return statistics.median(kilobytes[-part:]) / statistics.median(kilobytes[:part]) - 1
 

@@ -166,7 +166,8 @@ class Client:
         """Behave in one way after the other until told to stop."""
         ways: dict[Callable[[], Awaitable[None]], int] = {
             self.stream: 30, self.whole: 14, self.leave: 12, self.leave_while_waiting: 6, self.held: 6, self.oversize: 5,
-            self.wrong_body: 6, self.wrong_value: 6, self.wrong_key: 5, self.look_round: 4, self.slow_reader: 3, self.slow_writer: 3,
+            self.wrong_body: 6, self.wrong_value: 6, self.wrong_key: 5, self.look_round: 4, self.slow_reader: 3,
+            self.slow_writer: 3,
         }  # fmt: skip
         while not until():
             way = self.random.choices(list(ways), list(ways.values()))[0]
@@ -174,10 +175,10 @@ class Client:
             try:
                 await way()
             except (httpx.HTTPError, OSError) as error:
-                name = getattr(way, "__name__", "")
+                name = getattr(way, "__name__", "").replace("_", " ")
                 self.notes.note(name, "cut", FINE)
                 if was_up and self.notes.up:
                     self.notes.wrong.append(f"{name}: {type(error).__name__} while the server was up")
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(1.0)
             await asyncio.sleep(self.random.uniform(0, 0.3))
         await self.http.aclose()

@@ -13,6 +13,7 @@ from polyglot_lm import __version__
 from polyglot_lm.cli import (
     corpus,
     evaluation,
+    guard,
     languages,
     masking,
     mixture,
@@ -74,6 +75,7 @@ app.command(name="card")(release.card_command)
 app.command(name="push")(release.push_command)
 app.command(name="models")(release.models_command)
 app.command(name="mask")(masking.mask_command)
+app.add_typer(guard.app, name="guard")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(mixture.app, name="mixture")

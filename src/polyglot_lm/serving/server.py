@@ -117,7 +117,7 @@ class Server(uvicorn.Server):
                 raise outcome
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop at a signal, at once at a second one; uvicorn would raise it again at the end, and a clean stop look like a crash."""
+        """Stop at a signal, at once at a second one. (uvicorn raises it again at the end, and a clean stop looks like a crash.)"""
         self.force_exit = self.should_exit
         self.should_exit = True
 
