@@ -20,6 +20,7 @@ from polyglot_lm.cli import (
     model,
     release,
     review,
+    serving,
     steps,
     tokenizer,
     training,
@@ -62,6 +63,8 @@ def version() -> None:
 app.command(name="run")(steps.run)
 app.command(name="plan")(steps.plan_command)
 app.command(name="why")(steps.why_command)
+app.command(name="serve")(serving.serve_command)
+app.add_typer(serving.keys, name="keys")
 app.add_typer(languages.app, name="languages")
 app.command(name="evaluate")(evaluation.evaluate)
 app.command(name="balance")(evaluation.balance)
