@@ -126,7 +126,7 @@ def noise(*key: int) -> float:
 def write_arms(world: World, *, seeds: int = 5, size: str = "27m") -> None:
     """Write references with a small sweep, and the arms whose contrasts are the endpoints."""
     for code in CODES:
-        for setting, penalty in {(4, 1e-3): 0.01, (8, 1e-3): 0.0, (16, 1e-3): 0.03, (8, 2e-3): 0.02}.items():
+        for setting, penalty in {(4, 1e-3): 0.03, (8, 1e-3): 0.0, (16, 1e-3): 0.04, (8, 2e-3): 0.05}.items():
             for seed in range(3 if not penalty else 1):
                 world.write(
                     "references", "reference", {code: 1.0}, seed=seed, size=size, content=CONTENT, setting=setting, penalty=penalty
