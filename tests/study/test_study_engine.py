@@ -112,9 +112,7 @@ def test_bits_are_those_of_the_evaluation(data: StudyData, study_root: Path) -> 
     tokenizer = Tokenizer(study_root / "tokenizer")
     scorer = OurScorer(network, tokenizer)
     heldout = data.heldout("parity")
-    placed = place_all(
-        heldout, end_id=tokenizer.end_id, window_english_bytes=40, byte_premiums=PREMIUMS, context=32, device=CPU
-    )
+    placed = place_all(heldout, end_id=tokenizer.end_id, window_english_bytes=40, byte_premiums=PREMIUMS, context=32, device=CPU)
     assert {split for split, _ in heldout} == {"test", "select", "control", "flores"}
     cut = 0
     for (split, code), documents in heldout.items():

@@ -2,8 +2,8 @@
 
     text ─► corpora ─► two tokenizers ─► shards, held-out text ─► one folder ─► sweeps, references, arms
 
-The decisions stand here; the recipes `synergy` and `ladder` go on from the same folder and the same references. The folder of the step
-`study-data` is all that a machine with a GPU needs: `polyglot study run` carries the same study out there.
+The decisions stand here; the recipes `synergy` and `ladder` go on from the same folder and the same references. The folder of the
+step `study-data` is all that a machine with a GPU needs: `polyglot study run` carries the same study out there.
 
     polyglot run balance_study --set text=FOLDER --set parallel=flores200_dev.jsonl.zst --set flores=flores200_devtest.jsonl.zst
 """
@@ -43,7 +43,7 @@ SCORING = Scoring(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """Where a study's text is: a folder as the recipe `corpus` takes it, FLORES dev to steer a tokenizer by, devtest to report on."""
+    """Where the text is: a folder as the recipe `corpus` takes it, FLORES dev to steer a tokenizer by, devtest to report on."""
 
     text: str
     parallel: str
@@ -199,7 +199,9 @@ def weighted(shares: Mapping[str, float]) -> Arm:
 def bloom(chosen: tuple[Language, ...], floor: float) -> dict[str, float]:
     """Return the shares of ROOTS in content: its bytes over the premiums."""
     published = presets()["bloom"]["weights"]
-    contents = {language.code: published[language.code] / language.byte_premium for language in chosen if language.code in published}
+    contents = {
+        language.code: published[language.code] / language.byte_premium for language in chosen if language.code in published
+    }
     return with_floor(contents, chosen, floor)
 
 

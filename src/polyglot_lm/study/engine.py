@@ -1,10 +1,10 @@
 """One network on one device that is trained again and again: the project's own step, captured once.
 
-    windows of the whole training, rates of all steps ─► device ─► [ step ] × n, without a word from the host ─► weights to be scored
+    windows of the whole training, rates of all steps ─► device ─► [ step ] × n, without a word from the host ─► weights
 
-A training of a few million tokens at four windows a step is hundreds of kernels of microseconds each, and launching them one by one
-takes longer than they do. So on a GPU the step (forward, backward, clipping, judging, the optimizer) is captured as a CUDA graph; what
-differs between steps, the windows and the learning rate, is looked up by a counter on the device. It is the step of `training.run`
+A step of four windows is hundreds of kernels of microseconds each, and launching them one by one takes longer than they do. So on a
+GPU the step (forward, backward, clipping, judging, the optimizer) is captured as a CUDA graph; what differs between steps, the windows
+and the learning rate, is looked up by a counter on the device. It is the step of `training.run`
 made of the same parts, and a test holds its losses against those of `training.loop`. On a CPU the same code runs as it is written.
 
 Lanes are independent: several threads may each train on their own, and small steps share the card. Shapes: B windows, T tokens.
@@ -49,7 +49,7 @@ class Lane:
         self, model: ModelConfig, optim: OptimConfig, *, batch_windows: int, max_windows: int, device: torch.device
     ) -> None:
         self.model, self.clip_norm, self.batch_windows, self.device = model, optim.clip_norm, batch_windows, device
-        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self.compute = Compute(
             precision="bf16" if self.stream else "fp32",
             compile=False,
@@ -72,6 +72,8 @@ class Lane:
                 group["lr"], group["capturable"] = self.rate, self.stream is not None
         self.guard = SpikeGuard(device)
         self.graph: torch.cuda.CUDAGraph | None = None
+        if self.stream:  # all of this was asked for on another stream
+            torch.cuda.synchronize(device)
 
     def begin(self, weights: Sequence[Tensor], optim: OptimConfig, steps: int) -> None:
         """Forget the last training: take weights [those of the model, in its order], a schedule and no past."""

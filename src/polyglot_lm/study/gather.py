@@ -62,13 +62,15 @@ def gather_study(
             raise UserError(f"language {code!r} has no documents for {split!r}; add text, or hold out more")
     texts |= {(FLORES, code): found for code, found in read_parallel(parallel.path, list(corpora)).items()}
     about: dict[str, Any] = {}
-    for name, folder in tokenizers.items():
-        tokenizer = Tokenizer(folder)
-        for code, shards in tokens[name].items():
-            link(shards, out / name / "tokens" / code)
+    for name, place in tokenizers.items():
+        tokenizer = Tokenizer(place)
+        for code, folder in tokens[name].items():
+            link(folder, out / name / "tokens" / code)
         write_heldout(out / name / HELDOUT_FILE, texts, tokenizer)
         about[name] = {"vocab_size": tokenizer.vocab_size, "end_id": tokenizer.end_id, "hash": tokenizer.hash}
-    shards = {f"{name}/{code}": read_json(folder / "dataset.json") for name, each in tokens.items() for code, folder in each.items()}
+    shards = {
+        f"{name}/{code}": read_json(folder / "dataset.json") for name, each in tokens.items() for code, folder in each.items()
+    }
     study = {
         "languages": list(corpora),
         "byte_premiums": dict(byte_premiums),
@@ -82,7 +84,10 @@ def gather_study(
 
 def beginnings(folder: Path, split: str, byte_premium: float, scoring: Scoring) -> Iterator[str]:
     """Yield the beginnings of documents of a split, in the order of a keyed hash, until there is enough."""
-    rows = sorted(read_documents(folder, ("id", "text"), split), key=lambda row: xxhash.xxh3_64_intdigest(f"{scoring.key}:{row['id']}".encode()))
+    rows = sorted(
+        read_documents(folder, ("id", "text"), split),
+        key=lambda row: xxhash.xxh3_64_intdigest(f"{scoring.key}:{row['id']}".encode()),
+    )
     left, most = scoring.splits[split] * byte_premium, int(scoring.document_english_bytes * byte_premium)
     for row in rows:
         if left <= 0:

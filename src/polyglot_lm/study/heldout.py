@@ -63,7 +63,7 @@ def token_nats(hidden_BTD: Tensor, head_VD: Tensor, targets_N: Tensor) -> Tensor
         head_VD = head_VD.to(hidden_ND.dtype)
         nats = [
             F.cross_entropy(logits(part, head_VD), targets, ignore_index=IGNORED, reduction="none")
-            for part, targets in zip(hidden_ND.split(CHUNK_TOKENS), targets_N.split(CHUNK_TOKENS), strict=True)
+            for part, targets in zip(torch.split(hidden_ND, CHUNK_TOKENS), torch.split(targets_N, CHUNK_TOKENS), strict=True)
         ]
     return torch.cat(nats)
 

@@ -2,8 +2,7 @@
 
     sweep ─► references ─► (frozen) ─► arms, whole budget ─► synergy ─► ladder ─► search        most important first
 
-Each stage is a generator-like function that returns the trainings it still lacks, none when it is complete. Later choices (a batch, a
-rate) follow from earlier records alone, so a study that was killed goes on with what is missing, and a machine that comes with the
+Each stage is a function that returns the trainings it still lacks, none when it is complete. Later choices (a batch, a rate) follow from earlier records alone, so a study that was killed goes on with what is missing, and a machine that comes with the
 records of another does too.
 
 Sweeps are grids of batch and rate, rates a factor 2 apart, that grow by one rate where the best of a batch lies at an edge and that
@@ -50,7 +49,16 @@ class Plan:
         return windows_of(dict.fromkeys(languages, content), self.per_token, self.protocol.context)
 
     def training(
-        self, stage: str, arm: str, seed: int, choice: Choice, *, size: str, languages: tuple[str, ...] = (), content: float = 0.0, **own: Any
+        self,
+        stage: str,
+        arm: str,
+        seed: int,
+        choice: Choice,
+        *,
+        size: str,
+        languages: tuple[str, ...] = (),
+        content: float = 0.0,
+        **own: Any,
     ) -> Training:
         """Return a training of `content` of each language (the protocol's if none is said); `own` is what else differs."""
         languages = languages or self.protocol.languages
@@ -71,8 +79,10 @@ class Plan:
 
     def arm(self, stage: str, name: str, seed: int, choice: Choice, *, size: str) -> Training:
         arm = self.protocol.arms[name]
-        steered = {"references": self.frozen(size, "control")} if arm.steered else {}
-        return self.training(stage, name, seed, choice, size=size, policy=arm.policy, tokenizer=arm.tokenizer, **steered)
+        references = self.frozen(size, "control") if arm.steered else None
+        return self.training(
+            stage, name, seed, choice, size=size, policy=arm.policy, tokenizer=arm.tokenizer, references=references
+        )
 
     # ------------------------------------------------------------------ stages
 
@@ -109,7 +119,9 @@ class Plan:
         missing, choice = self.swept(lambda c: self.reference(code, 1, c, size=size), batches)
         if choice is None:
             return missing, None
-        return self.lacking([self.reference(code, seed, choice, size=size) for seed in self.seeds(self.protocol.reference_seeds)]), choice
+        return self.lacking(
+            [self.reference(code, seed, choice, size=size) for seed in self.seeds(self.protocol.reference_seeds)]
+        ), choice
 
     def frozen(self, size: str, part: str) -> dict[str, float]:
         """Return the references' bits per byte of a split; `references` must be complete."""
@@ -121,7 +133,9 @@ class Plan:
         for code in self.protocol.languages:
             choice = self.reference_of(code, size)[1]
             assert choice is not None
-            records = [self.record(self.reference(code, seed, choice, size=size)) for seed in self.seeds(self.protocol.reference_seeds)]
+            records = [
+                self.record(self.reference(code, seed, choice, size=size)) for seed in self.seeds(self.protocol.reference_seeds)
+            ]
             languages[code] = {
                 "batch_windows": choice.batch_windows,
                 "learning_rate": records[0]["learning_rate"],
@@ -138,7 +152,9 @@ class Plan:
         """All arms, seed by seed, so that a study cut short has whole pairs; bloom and uniform of the ladder's sizes too."""
         choice = self.arms_choice(size)
         names = [name for name, arm in self.protocol.arms.items() if arm.tokenizer in self.tokenizers]
-        return self.lacking([self.arm("arms", name, seed, choice, size=size) for seed in self.seeds(self.protocol.seeds) for name in names])
+        return self.lacking(
+            [self.arm("arms", name, seed, choice, size=size) for seed in self.seeds(self.protocol.seeds) for name in names]
+        )
 
     def whole_budget(self, size: str) -> list[Training]:
         """Monolingual models of the arms' whole budget, at the arms' batch and half, once and twice the rate; seeds at the best."""
@@ -150,7 +166,9 @@ class Plan:
                 return self.training("references", "reference", seed, choice, size=size, languages=(code,), content=content)
 
             lacking, choice = self.swept(alone, (batch,))
-            missing += lacking or self.lacking([alone(choice, seed) for seed in self.seeds(self.protocol.reference_seeds) if choice])
+            missing += lacking or self.lacking(
+                [alone(choice, seed) for seed in self.seeds(self.protocol.reference_seeds) if choice]
+            )
         return missing
 
     def synergy(self) -> list[Training]:
@@ -229,7 +247,9 @@ class Plan:
                 tried[batch].append(rate)
 
 
-def extensions(losses: Mapping[Choice, float], best: float, tried: Mapping[int, list[float]], *, most: int) -> list[tuple[int, float]]:
+def extensions(
+    losses: Mapping[Choice, float], best: float, tried: Mapping[int, list[float]], *, most: int
+) -> list[tuple[int, float]]:
     """Return a rate beyond the edge for each batch whose best lies there, if that is near the best of all."""
     further = []
     for batch, rates in tried.items():

@@ -1,6 +1,6 @@
 """What a study trains: sizes, arms, and one training as plain data.
 
-A `Protocol` is all decisions of the experiment; `plan` turns it, with what is done already, into trainings; `engine` carries one out.
+A `Protocol` is all decisions of the experiment; `plan` turns it and what is done into trainings; `engine` carries one out.
 Every amount is in windows, since arms are compared at equal compute, but content is counted in English-equivalent bytes: what a
 language alone reads as its reference is what the uniform arm reads of it.
 """
@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from polyglot_lm.mixture import Budget, Policy, Shares, Supply, Uniform
-from polyglot_lm.mixture.unimax import check_epochs
+from polyglot_lm.mixture import Policy, Shares, Supply, Uniform
 from polyglot_lm.model.config import ModelConfig, neox
 from polyglot_lm.pipeline import UserError
 
@@ -50,8 +49,8 @@ class Arm:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Protocol:
     """The decisions. `content` is what the uniform arm reads of each language, in English-equivalent bytes; `rates` are learning
-    rates at a batch of 64 windows and a width of 384; `batches` those of the references, beside the arms' own, which are swept at the
-    sizes of `full_sweeps`; elsewhere the rate alone is, at the batch that was best at `size`."""
+    rates at a batch of 64 windows and a width of 384; `batches` those of the references, beside the arms' own,
+    which are swept at the sizes of `full_sweeps`; elsewhere the rate alone is, at the batch that was best at `size`."""
 
     languages: tuple[str, ...]
     size: str
@@ -75,7 +74,9 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if len(self.languages) < 2 or not {"uniform", "bloom"} <= self.arms.keys():
-            raise ValueError(f"languages are {self.languages} and arms {tuple(self.arms)}; give two languages, and uniform and bloom")
+            raise ValueError(
+                f"languages are {self.languages} and arms {tuple(self.arms)}; give two languages, and uniform and bloom"
+            )
         if min(self.seeds, self.reference_seeds, self.synergy_seeds, self.ladder_seeds) < 1 or self.content <= 0:
             raise ValueError("numbers of seeds and content must be above 0")
 

@@ -1,7 +1,7 @@
 """What a training of a study reads: the mixture's own order, and what was read of each language when it is over.
 
-The seed of a training orders the documents of each language, whatever the shares: of two arms with one seed, the one that reads less
-of a language reads the beginning of what the other reads.
+The seed of a training orders the documents of each language, whatever the shares: of two arms with one seed, the one that reads
+less of a language reads the beginning of what the other reads.
 """
 
 import threading

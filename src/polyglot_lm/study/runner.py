@@ -6,8 +6,8 @@
     references-<size>.json               the frozen references: written once, before any arm
     mixtures/                            the mixture of every arm
 
-A training without a record is trained again from its beginning: it takes seconds, so a checkpoint would cost more than it saves. Trainings
-of one size run in several lanes of one process, each a thread, because small steps leave most of a card idle.
+A training without a record is trained again from its beginning: it takes seconds, so a checkpoint would cost more than it saves.
+Trainings of one size run in several lanes of one process, each a thread, because small steps leave most of a card idle.
 """
 
 import json
@@ -16,7 +16,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, repeat
 from pathlib import Path
 from threading import local
 from typing import Any
@@ -43,7 +43,7 @@ STAGES = ("sweep", "references", "arms", "whole-budget", "synergy", "ladder", "s
 
 @dataclass(kw_only=True)
 class Study:
-    """A study on devices of one machine, `lanes` on each; `deadline` in seconds of `time.monotonic`, `say` gets a line a training."""
+    """A study on devices of one machine, `lanes` on each, until `deadline` in seconds of `time.monotonic`."""
 
     protocol: Protocol
     data: StudyData
@@ -119,7 +119,7 @@ class Study:
             places = deque([*self.devices] * self.lanes_of(size))
             self.own = local()
             with ThreadPoolExecutor(len(places), initializer=self.take_place, initargs=(places,)) as pool:
-                complete &= all(list(pool.map(lambda training: self.train(training, capacity), jobs)))
+                complete &= all(list(pool.map(self.train, jobs, repeat(capacity))))
         return complete
 
     def lanes_of(self, size: str) -> int:
@@ -242,9 +242,7 @@ class Study:
             found = self.held(training, lane)[split, code].bits(lane.network, low_precision=lane.stream is not None)
             return found.cpu().numpy()
 
-    def per_byte(
-        self, training: Training, lane: Lane, split: str, bits: Mapping[str, np.ndarray[Any, Any]]
-    ) -> dict[str, float]:
+    def per_byte(self, training: Training, lane: Lane, split: str, bits: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, float]:
         held = self.held(training, lane)
         return {code: float(found.sum() / held[split, code].num_bytes.sum()) for code, found in bits.items()}
 
