@@ -22,6 +22,7 @@ from polyglot_lm.cli import (
     review,
     serving,
     steps,
+    study,
     tokenizer,
     training,
 )
@@ -81,4 +82,5 @@ app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(mixture.app, name="mixture")
 app.add_typer(training.app, name="training")
 app.add_typer(review.app, name="curators")
+app.add_typer(study.app, name="study")
 app.command(name="version")(version)
