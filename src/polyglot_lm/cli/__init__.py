@@ -10,7 +10,7 @@ import sys
 import typer
 
 from polyglot_lm import __version__
-from polyglot_lm.cli import corpus, evaluation, languages, masking, mixture, model, release, steps, tokenizer, training
+from polyglot_lm.cli import corpus, evaluation, languages, masking, mixture, model, release, steps, study, tokenizer, training
 from polyglot_lm.cli.arguments import fail
 from polyglot_lm.pipeline import UserError
 
@@ -63,4 +63,5 @@ app.add_typer(corpus.app, name="corpus")
 app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(mixture.app, name="mixture")
 app.add_typer(training.app, name="training")
+app.add_typer(study.app, name="study")
 app.command(name="version")(version)
