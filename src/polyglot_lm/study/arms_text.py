@@ -122,7 +122,7 @@ def arms_text(found: Findings) -> list[str]:
         "FLORES worst",
     ]
     note = (
-        "Bias of the worst: by how much noise of the test documents lifts the largest of eight; it is not taken off. "
+        "Bias of the worst: by how much noise of the test documents lifts the largest of several; it is not taken off. "
         "Intervals of levels are over seeds and documents, with references as they were frozen; on FLORES over seeds alone."
     )
     return ["### Arms", "", *table(heads, rows), note, ""]

@@ -51,7 +51,7 @@ def sentence(ours: str, theirs: str, what: str, one: Estimate) -> str:
         return f"**{ours}** is {'better' if verdict == 'lower' else 'worse'} than **{theirs}** in {what}, by {percent(one.mean)}"
     if verdict == "no difference":
         return f"**{ours}** and **{theirs}** do not differ in {what} by as much as 1 %"
-    return f"whether **{ours}** differs from **{theirs}** in {what} is not resolved"
+    return f"**{ours}** and **{theirs}** cannot be told apart in {what}"
 
 
 def listed(words: Sequence[str]) -> str:

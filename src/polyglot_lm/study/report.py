@@ -29,7 +29,7 @@ from polyglot_lm.study.further_text import accounts_text, confirmations, goals_t
 from polyglot_lm.study.ladder import line, rungs
 from polyglot_lm.study.records import Run, read_runs, write_tables
 from polyglot_lm.study.references_text import references_text
-from polyglot_lm.study.search import main_size, probe_law, probes, uniform_level
+from polyglot_lm.study.search import least_probes, main_size, probe_law, probes, uniform_level
 from polyglot_lm.study.transfer import correlates, matrix
 
 START, END = "<!-- results -->", "<!-- /results -->"
@@ -159,8 +159,13 @@ def of_ladder(found: Findings) -> Section:
 
 def of_search(found: Findings) -> Section:
     tried = probes(found.runs)
-    if not tried:
-        return ["### The search", "", "No mixtures were probed.", ""], {}
+    if len(tried) < least_probes(len(found.codes)):
+        return [
+            "### The search",
+            "",
+            f"{len(tried)} mixtures were probed: too few for a law of {len(found.codes)} languages.",
+            "",
+        ], {}
     law = probe_law(found.runs)
     measured = np.log([[run.bits_per_byte["select"][code] for code in law.codes] for run in tried])
     start = law(np.full((1, len(law.codes)), 1 / len(law.codes)))[0]
