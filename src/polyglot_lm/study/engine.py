@@ -3,8 +3,8 @@
     windows of the whole training, rates of all steps ─► device ─► [ step ] × n, without a word from the host ─► weights
 
 A step of four windows is hundreds of kernels of microseconds each, and launching them one by one takes longer than they do. So on a
-GPU the step (forward, backward, clipping, judging, the optimizer) is captured as a CUDA graph; what differs between steps, the windows
-and the learning rate, is looked up by a counter on the device. It is the step of `training.run`
+GPU the step (forward, backward, clipping, judging, the optimizer) is captured as a CUDA graph; what differs between steps, windows
+and learning rate, is looked up by a counter on the device. It is the step of `training.run`
 made of the same parts, and a test holds its losses against those of `training.loop`. On a CPU the same code runs as it is written.
 
 Lanes are independent: several threads may each train on their own, and small steps share the card. Shapes: B windows, T tokens.

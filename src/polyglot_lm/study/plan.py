@@ -2,8 +2,9 @@
 
     sweep ─► references ─► (frozen) ─► arms, whole budget ─► synergy ─► ladder ─► search        most important first
 
-Each stage is a function that returns the trainings it still lacks, none when it is complete. Later choices (a batch, a rate) follow from earlier records alone, so a study that was killed goes on with what is missing, and a machine that comes with the
-records of another does too.
+Each stage is a function that returns the trainings it still lacks, none when it is complete. Later choices (a batch, a rate)
+follow from earlier records alone, so a study that was killed goes on with what is missing, and so does a machine that was given the
+records of another.
 
 Sweeps are grids of batch and rate, rates a factor 2 apart, that grow by one rate where the best of a batch lies at an edge and that
 batch is within 2 % of the best of all. Losses are of the `select` text, the mean of ln bits over the languages scored.
