@@ -1,6 +1,7 @@
 """Arms: the known effects come back inside their intervals, documents move nothing that pairs share, endpoints by hand."""
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from made_up_runs import CODES, SKEW, UNIFORM, World, write_arms
 from scipy import stats
 
 from polyglot_lm.study.arms import ENDPOINTS, Arms, mean_of, worst_of
+from polyglot_lm.study.arms_text import content_law
 from polyglot_lm.study.documents import draw
 from polyglot_lm.study.records import Run, document_bits, read_runs
 
@@ -145,6 +147,14 @@ def test_flores_has_its_own_bits(arms: Arms, runs: tuple[Run, ...]) -> None:
     flores = Arms(runs, "27m", CODES, "flores")
     assert flores.drawn is None
     assert flores.level("uniform", mean_of).mean == pytest.approx(arms.level("uniform", mean_of).mean)
+
+
+def test_content_alone_foretells_where_nobody_helps(tmp_path: Path) -> None:
+    world = World(folder=tmp_path, gives=0.0, kin={}, seed_noise=0.0, document_noise=0.001)
+    write_arms(world, seeds=1)
+    world.write("arms", "placebo", dict(zip(CODES, reversed(SKEW.values()), strict=True)))
+    (told,) = content_law(Arms(read_runs(tmp_path), "27m", CODES))
+    assert re.search(r"foretells ln r to 0\.00\d \(RMS\).* the placebo to 0\.00\d\.", told)
 
 
 def test_the_worst_language_is_counted_over_seeds(arms: Arms) -> None:

@@ -79,7 +79,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(seeds_spread: float, docu
         shared = random.normal(0, documents_spread)
         found = estimate(list(truth + shared + random.normal(0, seeds_spread, 5)), documents_error=documents_spread)
         hits += abs(found.mean - truth) <= found.half_width
-    assert hits / 700 == pytest.approx(0.95, abs=0.022)
+    assert 0.928 <= hits / 700 <= 0.99
 
 
 def test_without_the_documents_part_intervals_would_be_too_short() -> None:
@@ -89,6 +89,12 @@ def test_without_the_documents_part_intervals_would_be_too_short() -> None:
         found = estimate(list(random.normal(0, 1.0) + random.normal(0, 1.0, 5)))
         hits += abs(found.mean) <= found.half_width
     assert hits / 1000 < 0.85
+
+
+def test_documents_never_make_an_interval_shorter() -> None:
+    seeds = [0.30, 0.34]
+    alone, joint = estimate(seeds), estimate(seeds, documents_error=0.02)
+    assert joint.half_width >= alone.half_width and joint.p >= alone.p
 
 
 def test_errors_add_as_variances() -> None:

@@ -1,4 +1,4 @@
-"""The balance study on a machine that has gathered text but no corpus: `study run`."""
+"""The balance study: `study run` on a machine that has gathered text but no corpus, `study report` on what its records say."""
 
 import time
 from pathlib import Path
@@ -39,3 +39,19 @@ def run_command(
     study = Study(protocol=protocol, data=gathered, out=records, devices=devices_of(device), lanes=lanes, deadline=until)
     study.carry_out(comma_separated(stages))
     return 0
+
+
+@app.command(name="report")
+def report_command(
+    records: Annotated[Path, typer.Argument(help="Folder of runs, each with its run.json.")],
+    out: Annotated[Path, typer.Option(help="Folder of raw numbers, figures and the synergy matrix.")] = Path("docs/results"),
+    page: Annotated[Path, typer.Option(help="Page whose results, between two marks, are written anew.")] = Path(
+        "docs/balance-study.md"
+    ),
+) -> None:
+    """Write raw numbers, figures and the results of the study's page from the records of its runs."""
+    from polyglot_lm.study.report import write_report
+
+    for line in write_report(records, out, page):
+        print(line)
+    print(f"wrote  {out}  {page}")

@@ -44,11 +44,16 @@ class Law:
         return np.asarray(self(shares_PL) - self(np.full((1, len(self.codes)), 1 / len(self.codes))))
 
 
+def least_probes(count: int) -> int:
+    """Return how many probes a law of so many languages needs: its parameters, and two to be wrong about."""
+    return count + 3
+
+
 def fitted_law(codes: Sequence[str], shares_PL: Floats, logs_PL: Floats) -> Law:
     """Fit a law to probes: shares and ln bits, [probes, languages]; raises UserError for fewer probes than parameters."""
     num_probes, count = shares_PL.shape
-    if num_probes < count + 3:
-        raise UserError(f"{num_probes} probes cannot carry a law of {count} languages; run at least {count + 3}")
+    if num_probes < least_probes(count):
+        raise UserError(f"{num_probes} probes cannot carry a law of {count} languages; run at least {least_probes(count)}")
     level, own, cross, left_out = np.zeros(count), np.zeros(count), np.zeros((count, count)), np.zeros_like(logs_PL)
     for target in range(count):
         others = [source for source in range(count) if source != target]

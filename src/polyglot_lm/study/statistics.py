@@ -2,7 +2,8 @@
 
 Two sources of doubt, kept apart and then joined. Another seed would have trained another model: Student's t over paired
 differences. Another test set would have scored them otherwise: the spread of the difference when documents are drawn again. Their
-variances add, with the degrees of freedom of Welch and Satterthwaite, where only the seeds' part is uncertain.
+variances add, with the degrees of freedom of Welch and Satterthwaite, where only the seeds' part is uncertain. With two or three
+seeds these can grow so much that the joint interval is shorter than the seeds' own; then the seeds' own stands.
 """
 
 import math
@@ -14,7 +15,7 @@ import numpy as np
 
 from polyglot_lm.study.student import quantile, two_sided_p
 
-CONFIDENCE, POWER_T = 0.95, 0.8
+CONFIDENCE = 0.95
 Verdict = Literal["lower", "higher", "no difference", "not resolved"]
 
 
@@ -41,7 +42,10 @@ class Estimate:
     @property
     def half_width(self) -> float:
         """Half of the 95 % interval: the least difference that these seeds and documents resolve; infinite for one seed."""
-        return math.inf if self.seeds < 2 else quantile(CONFIDENCE, self.freedom) * self.error
+        if self.seeds < 2:
+            return math.inf
+        alone = quantile(CONFIDENCE, self.seeds - 1) * self.seeds_error
+        return max(alone, quantile(CONFIDENCE, self.freedom) * self.error)
 
     @property
     def low(self) -> float:
@@ -56,7 +60,8 @@ class Estimate:
         """Probability of a mean as far from 0, were the truth 0."""
         if self.seeds < 2:
             return 1.0
-        return two_sided_p(self.mean / self.error, self.freedom) if self.error else float(self.mean == 0)
+        parts = [(self.error, self.freedom), (self.seeds_error, float(self.seeds - 1))]
+        return max(two_sided_p(self.mean / error, freedom) if error else float(self.mean == 0) for error, freedom in parts)
 
     def verdict(self, margin: float) -> Verdict:
         """Say what the interval allows: a side of 0, within `margin` of it, or neither."""
