@@ -21,6 +21,7 @@ from polyglot_lm.cli import (
     release,
     review,
     serving,
+    space,
     steps,
     study,
     tokenizer,
@@ -75,6 +76,7 @@ app.command(name="import")(release.import_command)
 app.command(name="card")(release.card_command)
 app.command(name="push")(release.push_command)
 app.command(name="models")(release.models_command)
+app.command(name="space")(space.space_command)
 app.command(name="mask")(masking.mask_command)
 app.add_typer(guard.app, name="guard")
 app.add_typer(corpus.app, name="corpus")

@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from polyglot_lm.languages import languages
+from polyglot_lm.pages.page import number, table
 from polyglot_lm.release.card import CARD_FILE
 from polyglot_lm.serving.demo.panels import escaped, notice_box
+from polyglot_lm.serving.guard.guard import Coverage
 from polyglot_lm.serving.moderation import Guard
 
 LIMITS = (
@@ -17,6 +20,10 @@ MODES = {
     "log": "The guard keeps a log of what it would have done, and changes nothing.",
     "enforce": "The guard reads prompts before the model does, and what the model writes before you do. It misses things.",
 }
+NO_CLASSIFIER = (
+    '<p class="note">Personal information is numbers of persons, cards and accounts, telephones and e-mail, not names and places. '
+    "Where there is no classifier, no labelled sentences with an open licence were found, and word lists are all there is.</p>"
+)
 NOT_RELEASED = "Nothing was released under this number: it waits for a curator, was rejected, or its time of keeping is over."
 
 
@@ -35,7 +42,22 @@ def has_card(folder: Path | None) -> bool:
 
 
 def guard_note(guard: Guard | None) -> str:
-    return f"<p>{MODES[guard.mode if guard else 'off']}</p>"
+    """Say how the guard stands and what it checks in each language."""
+    mode = f"<p>{MODES[guard.mode if guard else 'off']}</p>"
+    if guard is None or guard.mode == "off":
+        return mode
+    rows = [coverage_row(covered) for covered in guard.coverage()]
+    return f"{mode}{table(('', 'Personal information', 'Listed words', 'Classifier learned from'), rows)}{NO_CLASSIFIER}"
+
+
+def coverage_row(covered: Coverage) -> tuple[str, ...]:
+    sentences = f"{number(covered.sentences)} sentences, {number(covered.offensive)} of them offensive"
+    return (
+        escaped(languages()[covered.language].name),
+        "masked by rules" if covered.personal else "–",
+        number(covered.words),
+        sentences if covered.sentences else "none",
+    )
 
 
 def released_note(refusal: str, text: str | None) -> str:
