@@ -25,7 +25,7 @@ DONE = {
 }  # how the audit trail is told
 PERSONAL = "personal information"
 LABELS = ("insult", "hate", "sexual", "violence", "self-harm", "crime", PERSONAL)
-MAX_EDITED_LETTERS = 200_000
+MAX_EDITED_LETTERS = 100_000
 
 
 class ReviewConflictError(UserError):
