@@ -52,7 +52,7 @@ REFUSED: list[tuple[dict[str, Any], int, str, str]] = [
     ({"presence_penalty": 0.1}, 400, "presence_penalty", "not offered"),
     ({"frequency_penalty": -0.1}, 400, "frequency_penalty", "not offered"),
     ({"logit_bias": {"1": 2}}, 400, "logit_bias", "not offered"),
-    ({"user": "me"}, 400, "user", "not offered"),
+    ({"user": "m" * 257}, 400, "user", "256"),
     ({"beam_width": 3}, 400, "beam_width", "beam_width is no parameter of this server"),
 ]
 NO_JSON = {

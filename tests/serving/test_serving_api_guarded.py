@@ -91,7 +91,7 @@ def test_a_masked_prompt_is_what_the_model_sees(enforcing: str) -> None:
     (choice,) = ask(enforcing, "mask it ", max_tokens=12).json()["choices"]
     assert choice["text"] == "<m> it <m> i"
     assert choice["guard"][0] == {
-        "direction": "prompt", "action": "mask", "reasons": ["mask (en): word list, masked"], "review": None,
+        "direction": "prompt", "action": "mask", "reasons": ["mask (en): word list, masked"], "enforced": True, "review": None,
     }  # fmt: skip
 
 
@@ -105,7 +105,13 @@ def test_a_held_completion_reaches_the_curators_and_comes_back(reviews: ListedRe
         last, notice = chunks[-1]["choices"][0], chunks[-2]["choices"][0]
         assert last["finish_reason"] == "content_filter"
         assert notice["guard"] == [
-            {"direction": "completion", "action": "hold", "reasons": ["hold (en): word list, held"], "review": "1"}
+            {
+                "direction": "completion",
+                "action": "hold",
+                "reasons": ["hold (en): word list, held"],
+                "enforced": True,
+                "review": "1",
+            }
         ]
         (item,) = reviews.items
         assert item["prompt"] == "ld and then ho" and item["completion"] == "ld and then hold"

@@ -134,8 +134,8 @@ def test_only_the_likeliest_tokens_are_drawn(folder: Path, kind: str, asked: Sam
 
     tokens = [token for piece in served(folder, kind, ask) for token in piece.tokens]
     assert len(tokens) > 20
-    assert all(round(token.logprob, 4) in {round(value, 4) for _, value in token.likeliest} for token in tokens)
-    seconds = sum(token.logprob < token.likeliest[0][1] - 1e-4 for token in tokens)
+    assert all(min(abs(token.logprob - value) for _, value in token.likeliest) < 1e-3 for token in tokens)
+    seconds = sum(token.logprob < token.likeliest[0][1] - 1e-3 for token in tokens)
     assert bool(seconds) == (asked.top_k == 2)
 
 

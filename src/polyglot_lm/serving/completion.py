@@ -20,7 +20,7 @@ from polyglot_lm.serving.errors import RequestError
 from polyglot_lm.serving.guard.verdict import Action, Verdict
 from polyglot_lm.serving.limits import Limits, Line, Rate
 from polyglot_lm.serving.metrics import Metrics
-from polyglot_lm.serving.moderation import Finish, Guard, Reviews, read_along
+from polyglot_lm.serving.moderation import Finish, Guard, Reviews, judged, read_along
 
 HOUSE_SECONDS = 3600
 START_TOKENS = 1  # engines read a prompt after <|endoftext|>, as in training
@@ -28,13 +28,17 @@ START_TOKENS = 1  # engines read a prompt after <|endoftext|>, as in training
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompletionRequest:
-    """`n` completions of each prompt; choice `i` continues prompt `i // n`. `echo` sends the prompt before its completion."""
+    """`n` completions of each prompt; choice `i` continues prompt `i // n`. `echo` sends the prompt before its completion.
+
+    `user` is whom the client asks for: limits are the client's, but engines are fair between its users too.
+    """
 
     model: str
     prompts: tuple[str, ...]
     sampling: Sampling
     n: int = 1
     echo: bool = False
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +52,16 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What the guard did to a prompt or completion; `review` is the item in the curators' queue where it was held."""
+    """What the guard did to a prompt or completion, or would have done where it only logs (`enforced` is False).
+
+    `review` is the item in the curators' queue where a completion was held.
+    """
 
     choice: int
     direction: Literal["prompt", "completion"]
     verdict: Verdict
     review: str | None = None
+    enforced: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +162,10 @@ class Service:
                 async for event in events:
                     yield event
 
+    @property
+    def enforcing(self) -> bool:
+        return self.guard is not None and self.guard.mode == "enforce"
+
     def engine(self, model: str) -> Engine:
         engine = self.models.get(model)
         if engine is None:
@@ -198,8 +210,8 @@ class Service:
             )
         if self.guard is None or self.guard.mode == "off":
             return Prompt(text, num_tokens)
-        verdict = self.noted("prompt", self.guard.check(text, "prompt"))
-        if self.guard.mode == "log":
+        verdict = self.noted("prompt", judged(self.guard.check(text, "prompt")))
+        if not self.enforcing:
             return Prompt(text, num_tokens, verdict)
         if verdict.action is Action.REFUSE:
             reasons = "; ".join(reason.sentence() for reason in verdict.reasons)
@@ -244,14 +256,14 @@ class Service:
             if request.echo:
                 put(Text(number, prompt.text))
             if prompt.verdict and prompt.verdict.reasons and not prompt.held:
-                put(Notice(number, "prompt", prompt.verdict))
+                put(Notice(number, "prompt", prompt.verdict, enforced=self.enforcing))
             written = Written(finish="content_filter", flagged=prompt.verdict) if prompt.held else Written()
             if not prompt.held:
                 async with self.line.place(client):
-                    await self.follow(choice, engine, client, written, put)
+                    await self.follow(choice, engine, f"{client}/{request.user}", written, put)
             if written.flagged:
                 review = await asyncio.to_thread(self.review, choice, request.model, written, client)
-                put(Notice(number, "prompt" if prompt.held else "completion", written.flagged, review))
+                put(Notice(number, "prompt" if prompt.held else "completion", written.flagged, review, self.enforcing))
             self.metrics.completions.labels(request.model, written.finish).inc()
             self.metrics.tokens.labels(request.model, "drawn").inc(written.num_tokens)
             self.metrics.tokens.labels(request.model, "read").inc(prompt.num_tokens or 0)
@@ -271,7 +283,7 @@ class Service:
                 for verdict in passage.verdicts:
                     self.noted("completion", verdict)
                     if verdict.action < Action.HOLD:
-                        put(Notice(choice.number, "completion", verdict))
+                        put(Notice(choice.number, "completion", verdict, enforced=self.enforcing))
                     elif written.flagged is None or verdict.action > written.flagged.action:
                         written.flagged = verdict
                 if passage.text or passage.tokens:

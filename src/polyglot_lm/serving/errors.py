@@ -1,12 +1,13 @@
 """Refusals as OpenAI's clients know them: a status, a type, a code, the parameter's name, and one sentence that helps.
 
 A refusal is a `UserError` with a status, so that the page prints its sentence and the API sends its shape; a plain
-`UserError` from an engine is the requester's (400).
+`UserError` from an engine is the requester's (400), and an `Unavailable` nobody's (503).
 """
 
 from typing import Any
 
 from polyglot_lm.pipeline import UserError
+from polyglot_lm.serving.engines.engine import Unavailable
 
 KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
@@ -39,4 +40,8 @@ class RequestError(UserError):
 
 
 def as_request_error(error: UserError) -> RequestError:
-    return error if isinstance(error, RequestError) else RequestError(str(error))
+    if isinstance(error, RequestError):
+        return error
+    if isinstance(error, Unavailable):
+        return RequestError(str(error), status=503, code="unavailable", retry_seconds=5)
+    return RequestError(str(error))

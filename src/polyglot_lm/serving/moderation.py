@@ -5,11 +5,12 @@ guard says what it would have done and changes nothing. Tokens with log-probabil
 an enforcing guard they come with the end, and only if it left the text as it was.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from polyglot_lm.serving.engines.engine import Piece, Token
+from polyglot_lm.serving.guard.guard import Coverage
 from polyglot_lm.serving.guard.verdict import Action, Verdict
 
 Finish = Literal["stop", "length", "content_filter"]
@@ -29,6 +30,7 @@ class Guard(Protocol):
 
     def check(self, text: str, direction: Literal["prompt", "completion"]) -> Verdict: ...
     def watch(self) -> Watch: ...
+    def coverage(self) -> Sequence[Coverage]: ...
 
 
 class Reviews(Protocol):
@@ -64,6 +66,11 @@ async def unread(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Passage,
         yield Passage(piece.text, piece.tokens, piece, finish=piece.finish)
 
 
+def judged(verdict: Verdict) -> Verdict:
+    """Return the verdict with the action that its reasons call for: a logging guard allows everything and says why not."""
+    return replace(verdict, action=max((verdict.action, *(reason.action for reason in verdict.reasons))))
+
+
 class News:
     """A watch that says each reason once: a classifier repeats itself with every word, with another score."""
 
@@ -74,7 +81,7 @@ class News:
     def looks(self, piece: Piece) -> Iterator[tuple[Verdict, tuple[Verdict, ...]]]:
         """Yield each verdict on a piece, and beside it the same with what is new in it, if anything is."""
         for last in (False, True)[: 2 if piece.finish else 1]:
-            verdict = self.watch.finish() if last else self.watch.feed(piece.text)
+            verdict = judged(self.watch.finish() if last else self.watch.feed(piece.text))
             new = {(found.category, found.source, found.language, found.action.name): found for found in verdict.reasons}
             reasons = tuple(found for key, found in new.items() if key not in self.told)
             self.told.update(new)

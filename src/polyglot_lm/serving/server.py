@@ -7,6 +7,8 @@ written end, and stops. A second signal stops it there and then.
 import asyncio
 import logging
 import socket
+from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -55,6 +57,7 @@ def create_app(service: Service, settings: Settings, *, curators: ASGIApp | None
         redoc_url=None,
         middleware=layers,
     )
+    app.openapi = lambda: described(app)  # type: ignore[method-assign]
     add_handlers(app)
     app.include_router(routes(service, keyed=keys is not None))
 
@@ -65,6 +68,17 @@ def create_app(service: Service, settings: Settings, *, curators: ASGIApp | None
     if curators is not None:
         app.mount("/curator", curators)
     return app
+
+
+def described(app: FastAPI) -> dict[str, Any]:
+    """Return the schema without the 422 that FastAPI notes everywhere: a bad value is a 400 here, as OpenAI's clients expect."""
+    schema = FastAPI.openapi(app)
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            operation["responses"].pop("422", None)
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(name, None)
+    return schema
 
 
 class Server(uvicorn.Server):
@@ -101,6 +115,11 @@ class Server(uvicorn.Server):
         for outcome in outcomes:
             if isinstance(outcome, Exception):
                 raise outcome
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop at a signal, at once at a second one. (uvicorn raises it again at the end, and a clean stop looks like a crash.)"""
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
     def stop_if_failed(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:

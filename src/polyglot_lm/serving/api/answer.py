@@ -117,6 +117,7 @@ def guard_notice(notice: Notice) -> Json:
         "direction": notice.direction,
         "action": notice.verdict.action.name.lower(),
         "reasons": [reason.sentence() for reason in notice.verdict.reasons],
+        "enforced": notice.enforced,
         "review": notice.review,
     }
 

@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Path, Request, Security
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi import APIRouter, Request, Security
+from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -62,7 +62,7 @@ def routes(service: Service, *, keyed: bool) -> APIRouter:
         return CompletionResponse(service, body, request.state.client)
 
     @router.get("/v1/reviews/{item}", dependencies=key, responses=refusals(401, 404), tags=["completions"])
-    async def show_review(item: Annotated[str, Path(max_length=64)]) -> Released:
+    async def show_review(item: str) -> Released:
         """Show a completion that was held back and that a curator has let go since."""
         text = await asyncio.to_thread(service.reviews.released, item) if service.reviews else None
         if text is None:
@@ -81,7 +81,13 @@ def routes(service: Service, *, keyed: bool) -> APIRouter:
         content: Json = {"status": status}
         return JSONResponse(content, 200 if service.ready else 503)
 
-    @router.get("/metrics", dependencies=key, response_class=PlainTextResponse, responses=refusals(401), tags=["operation"])
+    @router.get(
+        "/metrics",
+        dependencies=key,
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **refusals(401)},
+        tags=["operation"],
+    )
     async def metrics() -> Response:
         """Show the figures that Prometheus collects."""
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -24,6 +24,10 @@ Words = Annotated[str, AfterValidator(whole_characters)]
 Stop = Annotated[str, Field(min_length=1), AfterValidator(whole_characters)]
 
 
+MAX_SEED = (1 << 53) - 1
+"""The largest integer on which all programs that read JSON agree."""
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -46,7 +50,7 @@ class CompletionBody(Strict):
     repetition_penalty: float | None = Field(
         None, gt=0, le=2, description="Divide the scores of tokens that were there; 1 is none."
     )
-    seed: int | None = Field(None, ge=0, lt=1 << 63, description="The same seed gives the same text.")
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="The same seed gives the same text.")
     stop: Stop | Annotated[list[Stop], Field(min_length=1, max_length=4)] | None = Field(
         None, description="End before any of these."
     )
@@ -58,16 +62,18 @@ class CompletionBody(Strict):
     frequency_penalty: float | None = Field(None, ge=0, le=0, description="Not offered: 0 or nothing.")
     presence_penalty: float | None = Field(None, ge=0, le=0, description="Not offered: 0 or nothing.")
     best_of: int | None = Field(None, ge=1, le=1, description="Not offered: 1 or nothing.")
+    user: Words | None = Field(None, max_length=256, description="Your own user: the models are fair between them.")
     suffix: None = Field(None, description="Not offered.")
     logit_bias: None = Field(None, description="Not offered.")
-    user: None = Field(None, description="Not offered: a client is its key or its address.")
 
     def request(self) -> CompletionRequest:
         given = {name: getattr(self, name) for name in Sampling.__slots__ if getattr(self, name) is not None}
         if isinstance(self.stop, str | list):
             given["stop"] = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
         prompts = (self.prompt,) if isinstance(self.prompt, str) else tuple(self.prompt)
-        return CompletionRequest(model=self.model, prompts=prompts, sampling=Sampling(**given), n=self.n or 1, echo=bool(self.echo))
+        return CompletionRequest(
+            model=self.model, prompts=prompts, sampling=Sampling(**given), n=self.n or 1, echo=bool(self.echo), user=self.user or ""
+        )
 
 
 class Logprobs(BaseModel):
@@ -83,6 +89,7 @@ class GuardNotice(BaseModel):
     direction: Literal["prompt", "completion"]
     action: Literal["allow", "mask", "hold", "refuse"]
     reasons: list[str]
+    enforced: bool = Field(description="False where the guard only logs: the text is unchanged.")
     review: str | None = None
 
 

@@ -31,6 +31,7 @@ from polyglot_lm.serving.engines.writing import token_texts
 from polyglot_lm.tokenizer import Tokenizer
 
 VOCABULARY = "vocabulary.json"
+PRECISIONS = ("int8", "float32")
 LANES_PER_CORE = 3
 SLICE_TOKENS = 64  # where likeliest tokens are asked for, CTranslate2 keeps every step's logits until a call ends: 120 kB a token
 
@@ -41,6 +42,8 @@ class CTranslate2Engine:
     honours = frozenset({"max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "stop", "logprobs"})
 
     def __init__(self, folder: Path, *, name: str, precision: str = "int8", num_cores: int | None = None) -> None:
+        if precision not in PRECISIONS:
+            raise UserError(f"CTranslate2 has no precision {precision!r} here; choose {', '.join(PRECISIONS)}")
         require_usable(folder)
         self.folder, self.name, self.precision = folder, name, precision
         self.num_cores = num_cores or len(os.sched_getaffinity(0))

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import xxhash
 
-from polyglot_lm.model.hf import CONFIG, WEIGHTS, WEIGHTS_INDEX
 from polyglot_lm.pipeline import UserError, read_json
 from polyglot_lm.pipeline.files import empty_folder
 from polyglot_lm.tokenizer import TOKENIZER_FILE
 
+CONFIG, WEIGHTS, WEIGHTS_INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"  # model.hf imports torch
 CONVERTED = "model.bin"  # CTranslate2's weights
 ARCHITECTURE = "gpt_neox"
 CONTEXT = "max_position_embeddings"

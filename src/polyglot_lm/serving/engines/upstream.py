@@ -22,11 +22,11 @@ EXPLAINED = 300  # characters of what another server says
 
 
 class UpstreamEngine:
-    """The model `model` of the server at `address` (with or without `/v1`); its first model when none is named."""
+    """The model `name` of the server at `address` (with or without `/v1`); its first model when none is named."""
 
     honours = frozenset({"max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "stop", "logprobs"})
 
-    def __init__(self, address: str, *, model: str | None = None) -> None:
+    def __init__(self, address: str, *, name: str | None = None) -> None:
         try:
             url = httpx.URL(address)
         except httpx.InvalidURL as error:
@@ -34,8 +34,8 @@ class UpstreamEngine:
         if not url.host or url.userinfo:
             raise UserError(f"the address of a server is http://HOST:PORT, with its key in {KEY_VARIABLE}, not in the address")
         self.address = str(url).rstrip("/").removesuffix("/v1")
-        self.model = model
-        self.name = model or url.host
+        self.asked_for = name
+        self.name = name or url.host
         self.context = sys.maxsize  # unless the server says; it refuses what is too long
         self.ready = False
 
@@ -50,7 +50,7 @@ class UpstreamEngine:
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             await self.client.aclose()
             raise UserError(f"{self.address} is no OpenAI-compatible server within reach: {say(error)}; start it first") from error
-        self.name = self.model or next(iter(found), "")
+        self.name = self.asked_for or next(iter(found), "")
         if self.name not in found:
             await self.client.aclose()
             raise UserError(f"{self.address} has no model {self.name!r}; it has {', '.join(found) or 'none'}")
