@@ -237,6 +237,14 @@ def test_a_long_queue_and_history_are_turned_page_by_page(reviews: Reviews, admi
     assert "account added" in admin.get(f"history{older}").text
 
 
+def test_kinds_of_identifiers_are_written_out(reviews: Reviews, admin: TestClient) -> None:
+    phone = Reason("tell", "personal information", "", Action.MASK)
+    item_id = reviews.add(model="m", prompt="p", completion="c", verdict=Verdict(Action.MASK, "c", (phone,)))
+    assert "<b>telephone</b><span>personal information, masked</span>" in admin.get(f"items/{item_id}").text
+    assert re.search(r'<option value="tell" >telephone</option>', admin.get("").text)
+    assert admin.get("?category=tell").text.count(f"/items/{item_id}") == 1
+
+
 def test_masks_and_unseen_signs_are_shown_and_all_else_is_kept() -> None:
     pieces = list(stretches("call <|tell|> now\u202e!\n<b>"))
     assert [(piece.kind, piece.text) for piece in pieces] == [

@@ -19,7 +19,7 @@ from polyglot_lm.serving.review.database import Item
 from polyglot_lm.serving.review.store import plain
 
 INSULT = Reason("insult", "classifier", "ko", Action.HOLD, 0.97, 0.9)
-PHONE = Reason("personal information", "personal information", "", Action.MASK)
+PHONE = Reason("tell", "personal information", "", Action.MASK)
 HELD = Verdict(Action.HOLD, "", (PHONE, INSULT))
 
 
@@ -58,7 +58,7 @@ def test_an_item_comes_back_as_it_was_added(reviews: Reviews) -> None:
     assert (item.status, item.language, item.action, item.version) == ("waiting", "ko", Action.HOLD, 1)
     assert item.sampling == {"temperature": 0.5, "seed": 7}
     assert [(f.category, f.source, f.action, f.score, f.threshold) for f in item.findings] == [
-        ("personal information", "personal information", Action.MASK, 1.0, 1.0),
+        ("tell", "personal information", Action.MASK, 1.0, 1.0),
         ("insult", "classifier", Action.HOLD, 0.97, 0.9),
     ]
 
@@ -120,6 +120,13 @@ def test_a_refused_prompt_is_approved_or_rejected_but_not_edited(reviews: Review
     assert reviews.decide(item_id, "mina", "reject").labels == ["insult"]
 
 
+def test_identifiers_of_all_kinds_are_one_label(reviews: Reviews) -> None:
+    item_id = added(reviews, verdict=Verdict(Action.MASK, "", (PHONE,)))
+    assert reviews.decide(item_id, "mina", "reject").labels == ["personal information"]
+    with pytest.raises(UserError, match="unknown label 'tell'"):
+        reviews.decide(item_id, "mina", "label", labels=["tell"])
+
+
 def test_who_rejects_what_the_guard_gave_no_reason_for_must_give_one(reviews: Reviews) -> None:
     item_id = added(reviews, verdict=Verdict(Action.HOLD, ""))
     with pytest.raises(UserError, match="choose a label"):
@@ -155,7 +162,7 @@ def test_filters_narrow_queue_counts_and_next(reviews: Reviews) -> None:
     assert reviews.counts(Filters(category="hate"))["waiting"] == 1
     assert reviews.next("mina", Filters(language="ja")).id == japanese  # type: ignore[union-attr]
     assert reviews.next("mina", Filters(language="th")) is None
-    assert (reviews.languages(), reviews.categories()) == (["ja", "ko"], ["hate", "insult", "personal information"])
+    assert (reviews.languages(), reviews.categories()) == (["ja", "ko"], ["hate", "insult", "tell"])
     with pytest.raises(UserError, match="unknown status 'lost'"):
         Filters(status="lost")
 

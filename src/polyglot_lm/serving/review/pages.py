@@ -305,7 +305,7 @@ def templates() -> Jinja2Templates:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("clock", "excerpt", "language_name", "span", "stretches"):
+    for name in ("category_name", "clock", "excerpt", "language_name", "span", "stretches"):
         environment.globals[name] = getattr(showing, name)
     environment.globals["statuses"] = STATUSES
     environment.globals["versions"] = {name: hashlib.sha256(asset(name)).hexdigest()[:12] for name in ASSETS}
