@@ -46,6 +46,7 @@ def write(weights: Weights, tokenizer: Path, out: Path, precision: str) -> None:
     spec.register_vocabulary(vocabulary(Tokenizer(tokenizer), weights.config.vocab_size))
     spec.config.bos_token = spec.config.eos_token = spec.config.unk_token = END
     spec.config.layer_norm_epsilon = weights.config.layer_norm_eps
+    spec.config.add_attribute("max_position_embeddings", weights.config.context)  # unread by CTranslate2; serving needs it
     spec.validate()
     spec.save(str(out))
     write_tokenizer(tokenizer, out)

@@ -3,10 +3,10 @@
 An engine takes a prompt as text (special tokens in it are plain text) and yields `Piece`s as they are drawn. It owns
 its tokenizer, its batching and its stops: a stop string never appears in a piece, and the text before it does. Whoever
 closes the iterator (`aclose`) cancels the generation. What an engine cannot do it leaves out of `honours`; the API refuses
-such a request by the parameter's name instead of ignoring it.
+such a request by the parameter's name instead of ignoring it. A prompt is read after `<|endoftext|>`, as documents are in training.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -62,6 +62,10 @@ class Piece:
     finish: Literal["stop", "length"] | None = None
 
 
+class Unavailable(UserError):  # noqa: N818  (no error of the asker's)
+    """The request is well, but the model cannot answer it now; whoever asks again later may have it."""
+
+
 class Engine(Protocol):
     """A model ready to write. `context` counts tokens of prompt and completion together; `ready` is False while it loads."""
 
@@ -79,5 +83,5 @@ class Engine(Protocol):
     def tokens(self, text: str) -> list[str] | None:
         """Return the text's tokens as text, or None where the tokenizer is not at hand."""
 
-    def stream(self, prompt: str, sampling: Sampling) -> AsyncIterator[Piece]:
-        """Continue `prompt`; the last piece carries `finish`."""
+    def stream(self, prompt: str, sampling: Sampling, client: str = "") -> AsyncGenerator[Piece, None]:
+        """Continue `prompt`; the last piece carries `finish`. The waiting client with the least under way is next."""

@@ -1,0 +1,1 @@
+"""The OpenAI-compatible HTTP interface: what goes in and out (`schema`), how it is answered (`routes`, `answer`)."""
