@@ -36,6 +36,10 @@ ARMS: Mapping[str, str] = {
 }
 
 
+PLACEBO = "placebo"
+UNSTEERED = ("bloom", "xglm", "alpha-0.3", "raw-bytes", PLACEBO)  # and in the tokenizer of uniform
+
+
 def mean_of(values: Floats) -> Floats:
     return np.asarray(values.mean(axis=-1))
 
@@ -93,6 +97,21 @@ class Arms:
         error = self.drawn.spread(statistic, *map(list, zip(*pairs, strict=True)))[0] if self.drawn else 0.0
         values = [float(statistic(self.values[one] + shift) - statistic(self.values[other] + shift)) for one, other in pairs]
         return estimate(values, error)
+
+    def content(self, arm: str, code: str) -> float:
+        """Return what an arm read of a language, the mean over seeds, over what uniform read of it."""
+        read = [[run.english_bytes_seen.get(code, 0.0) for run in self.runs[one].values()] for one in (arm, "uniform")]
+        return float(np.mean(read[0]) / np.mean(read[1]))
+
+    def against_uniform(self) -> list[tuple[str, str, float, float]]:
+        """Return (arm, language, content over uniform's, ln r less uniform's) of the arms that kept the shares they began with."""
+        return [
+            (arm, code, self.content(arm, code), self.level(arm, own).mean - self.level("uniform", own).mean)
+            for arm in UNSTEERED
+            if arm in self.runs
+            for code, own in ((code, self.language(code)) for code in self.codes)
+            if self.content(arm, code) > 0
+        ]
 
     def language(self, code: str) -> Statistic:
         """Return the statistic that is one language's ln r."""
