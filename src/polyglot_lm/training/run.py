@@ -141,6 +141,11 @@ class Run:
     def tokens(self) -> int:
         return self.step * self.plan.tokens_a_step
 
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors of a checkpoint; the optimizers' are there after the first step."""
+        return tensors_of(self.network, self.optimizers, self.guard.tensors())
+
     def save(self) -> None:
         """Begin to save; the training may go on."""
         state = {
@@ -151,4 +156,4 @@ class Run:
             "model": asdict(self.plan.model),
             "world": {"processes": self.world.size, "shards": self.world.shards, "tensor": self.world.tensor},
         }
-        self.saver.begin(self.step, tensors_of(self.network, self.optimizers, self.guard.tensors()), state, self.keep)
+        self.saver.begin(self.step, self.tensors, state, self.keep)
