@@ -79,7 +79,7 @@ def kills(order: Order, count: int, seed: int) -> dict[str, Any]:
         process, before = start(torn), progress(torn)
         while process.poll() is None and progress(torn) == before:
             time.sleep(0.02)
-        time.sleep(draw.uniform(0.0, 2.5))
+        time.sleep(draw.uniform(0.0, 6.0))
         if process.poll() is not None:
             break
         os.killpg(process.pid, signal.SIGKILL)

@@ -30,9 +30,9 @@ from polyglot_lm.pipeline import Recompute, write_json
 from polyglot_lm.shards import read_metrics
 from polyglot_lm.training.gpus import Gpu, gpu_named
 from polyglot_lm.training.logs import SPEED_FILE
-from polyglot_lm.training.memory import Precision
-from polyglot_lm.training.planner import EXPOSED, Wish, plan_of
 from polyglot_lm.training.memory import Layout as Placing
+from polyglot_lm.training.memory import Precision
+from polyglot_lm.training.planner import Wish, plan_of
 
 REAL = Path(__file__).with_name("real.py")
 STEPS, LOG_EVERY = 9, 3  # the first reading warms up, the last step is profiled
@@ -187,18 +187,17 @@ def measure(run: Run, name: str, inputs: str, scratch: Path, device: str) -> dic
 
 
 def show(result: dict[str, Any]) -> None:
-    print(
-        f"{'run':<36}{'tok/s/GPU':>10}{'predicted':>10}{'MFU':>7}{'GiB':>7}{'predicted':>10}{'messages':>10}{'alone':>7}{'wait':>8}"
-    )
+    titles = ("tok/s/GPU", "predicted", "MFU", "GiB", "predicted", "messages", "alone", "wait")
+    print(f"{'run':<36}" + "".join(f"{title:>10}" for title in titles))
     for name, run in result["measured"].items():
         expected = result["predicted"][name]
         if "failed" in run:
             print(f"{name:<36}  {run['failed'][:100]}")
             continue
-        print(
-            f"{name:<36}{run['tokens_s_gpu']:>10,}{expected['tokens_s_gpu']:>10,}{run.get('mfu', 0):>7.1%}{run['memory_gib']:>7.1f}"
-            f"{expected['memory_gib']:>10.1f}{run.get('messages', 0):>10.1%}{run.get('messages_alone', 0):>7.1%}{run['data_wait']:>8.2%}"
-        )
+        speeds = f"{run['tokens_s_gpu']:>10,}{expected['tokens_s_gpu']:>10,}{run.get('mfu', 0):>10.1%}"
+        memory = f"{run['memory_gib']:>10.1f}{expected['memory_gib']:>10.1f}"
+        shares = "".join(f"{run.get(field, 0):>10.2%}" for field in ("messages", "messages_alone", "data_wait"))
+        print(f"{name:<36}{speeds}{memory}{shares}")
 
 
 def main() -> None:
