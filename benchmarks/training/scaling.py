@@ -30,8 +30,7 @@ from polyglot_lm.pipeline import Recompute, write_json
 from polyglot_lm.shards import read_metrics
 from polyglot_lm.training.gpus import Gpu, gpu_named
 from polyglot_lm.training.logs import SPEED_FILE
-from polyglot_lm.training.memory import Layout as Placing
-from polyglot_lm.training.memory import Precision
+from polyglot_lm.training.memory import Placement, Precision
 from polyglot_lm.training.planner import Wish, plan_of
 
 REAL = Path(__file__).with_name("real.py")
@@ -107,19 +106,17 @@ class Run:
 def predict(run: Run, gpu: Gpu) -> dict[str, float]:
     """Return what the planner expects of a card's figures; tensor parallelism as more, smaller GPUs that also send activations."""
     model = shape(run.size, VOCAB_SIZE)
-    placing = Placing(
+    placement = Placement(
         shards=run.shards * run.tensor,
-        gathered=run.shards > 1,
         micro_batch=run.micro_batch,
         accumulated=run.accumulated,
         recompute=run.recompute,
         precision=run.precision,
-        chunk_tokens=8192,
     )
     wish = Wish(
         model=model, gpu=gpu, gpus=run.gpus, batch_windows=run.batch_windows * run.tensor, tokens=1, precision=run.precision
     )
-    plan = plan_of(wish, placing)
+    plan = plan_of(wish, placement)
     seconds = run.batch_windows * run.tensor * model.context / plan.tokens_s / run.tensor
     tokens = run.micro_batch * run.accumulated * model.context
     sums = 4 * model.num_layers * 2 * model.width * tokens  # bytes of two sums forward and two backward, bf16; nothing hides them
