@@ -169,7 +169,7 @@ def test_a_curators_day_by_mouse(page: Any, reviews: Reviews, tmp_path: Path) ->
     waits_for(page, "another one")
     reviews.decide(english, "jun", "reject")
     page.get_by_role("button", name="Approve").click()
-    waits_for(page, "Jun rejected this at")
+    waits_for(page, "Nothing of yours was saved: jun rejected this at")
     picture(page, tmp_path, "conflict")
     page.get_by_role("link", name="History").click()
     waits_for(page, "Who did what")

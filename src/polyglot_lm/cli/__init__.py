@@ -21,7 +21,9 @@ from polyglot_lm.cli import (
     release,
     review,
     serving,
+    space,
     steps,
+    study,
     tokenizer,
     training,
 )
@@ -74,6 +76,7 @@ app.command(name="import")(release.import_command)
 app.command(name="card")(release.card_command)
 app.command(name="push")(release.push_command)
 app.command(name="models")(release.models_command)
+app.command(name="space")(space.space_command)
 app.command(name="mask")(masking.mask_command)
 app.add_typer(guard.app, name="guard")
 app.add_typer(corpus.app, name="corpus")
@@ -81,4 +84,5 @@ app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(mixture.app, name="mixture")
 app.add_typer(training.app, name="training")
 app.add_typer(review.app, name="curators")
+app.add_typer(study.app, name="study")
 app.command(name="version")(version)

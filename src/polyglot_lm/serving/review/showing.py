@@ -26,7 +26,7 @@ KIND_NAMES = {
     "passport": "passport",
     "tax": "tax number",
 }
-MASKS = {token: KIND_NAMES.get(kind, kind) for kind, token in TOKENS.items()}
+MASKS = {token: KIND_NAMES.get(kind, kind) for kind, token in TOKENS.items()} | {"<|tel|>": "telephone"}  # Polyglot-Ko's own
 UNSEEN = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"  # joiners belong to scripts and emoji
 MARKS = re.compile("|".join([*map(re.escape, MASKS), UNSEEN]))
 EXCERPT_LETTERS = 160
@@ -59,10 +59,15 @@ def excerpt(item: Item) -> str:
     return words if len(words) <= EXCERPT_LETTERS else f"{words[:EXCERPT_LETTERS].rstrip()} …"
 
 
+def category_name(category: str) -> str:
+    """Write a category of the guard's: a kind of identifier by its name, others as they are."""
+    return KIND_NAMES.get(category, category)
+
+
 def reason(finding: Finding) -> Reason:
-    """Return the guard's reason as it was."""
+    """Return the guard's reason as it was, with its category written out."""
     return Reason(
-        category=finding.category,
+        category=category_name(finding.category),
         source=finding.source,  # type: ignore[arg-type]  # one of the three, as the guard wrote it
         language=finding.language,
         action=Action(finding.action),

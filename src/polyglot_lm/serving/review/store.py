@@ -205,7 +205,7 @@ class Reviews:
         with self.database.write() as session:
             item = known(session, item_id)
             if version is not None and item.version != version:
-                raise ReviewConflictError(f"{last_change(session, item)} while you were reading; nothing of yours was saved")
+                raise ReviewConflictError(f"nothing of yours was saved: {last_change(session, item)} while you were reading")
             check(item, decision, edited)
             before = state(item)
             item.labels = checked_labels(labels, labels_for(item, self.labels)) if decision != "reopen" else []
