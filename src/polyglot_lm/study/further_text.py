@@ -151,8 +151,8 @@ def accounts_text(found: Findings) -> list[str]:
     text = [
         "### Account of the runs",
         "",
-        *table(["stage", "runs", "sizes", "minutes of training", "begun again after a cut"], rows),
-        f"{len(found.runs)} runs, {minutes:.1f} minutes of training, added up over runs that shared {cards}. "
+        *table(["stage", "runs", "sizes", "minutes of training", "begun more than once"], rows),
+        f"{len(found.runs)} runs, {minutes:.1f} minutes of training on {cards}, added up over runs side by side. "
         "Realised shares differ from the planned by at most "
         f"{100 * error:.2f} point, {held}; a controller has no plan.",
     ]
