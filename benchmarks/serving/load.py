@@ -40,6 +40,8 @@ mask = 1.0
 hold = 1.0
 [completion.words]
 hold = 1.0
+[completion.offence]
+hold = 0.5
 [completion.personal]
 mask = 1.0
 [[lists]]

@@ -33,7 +33,16 @@ class WordGuard:
         return WordWatch()
 
     def coverage(self) -> list[Coverage]:
-        return [Coverage(language="ko", personal=True, words=12, sentences=3456, offensive=789)]
+        return [
+            Coverage(
+                language="ko",
+                personal_information=("telephone",),
+                listed_words=12,
+                classifier=("offence",),
+                sentences=3456,
+                offensive=789,
+            )
+        ]
 
 
 class WordWatch:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import cast
 
 from fastapi import FastAPI
 
@@ -18,7 +18,7 @@ from polyglot_lm.pipeline import UserError
 from polyglot_lm.serving.completion import Service
 from polyglot_lm.serving.engines.engine import Engine
 from polyglot_lm.serving.engines.opening import open_engine
-from polyglot_lm.serving.guard.guard import Mode, load_guard
+from polyglot_lm.serving.guard.guard import MODES, Mode, load_guard
 from polyglot_lm.serving.server import Server, create_app
 from polyglot_lm.serving.settings import Settings
 
@@ -31,7 +31,7 @@ class Offer:
 
     models: tuple[str, ...]
     engine: str = "ctranslate2"
-    guard: Mode = "enforce"
+    guard: str = "enforce"
     policy: Path | None = None
     reviews: str = ""
     page: bool = True
@@ -53,9 +53,9 @@ def open_models(models: Sequence[str], kind: str) -> dict[str, Engine]:
 
 def open_service(offer: Offer, settings: Settings) -> Service:
     """Return the service of an offer; raises UserError for what is wrong with its files."""
-    if offer.guard not in get_args(Mode):
-        raise UserError(f"guard is {offer.guard!r}; choose {', '.join(get_args(Mode))}")
-    guard = load_guard(offer.policy, offer.guard)
+    if offer.guard not in MODES:
+        raise UserError(f"guard is {offer.guard!r}; choose {', '.join(MODES)}")
+    guard = load_guard(offer.policy, cast(Mode, offer.guard))
     models = open_models(offer.models, offer.engine)
     if not offer.reviews:
         return Service(models, guard=guard, limits=settings.limits)

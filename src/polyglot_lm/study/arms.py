@@ -16,7 +16,7 @@ import numpy.typing as npt
 from polyglot_lm.study.documents import Drawn, draw
 from polyglot_lm.study.records import Run, same_size
 from polyglot_lm.study.statistics import Estimate, estimate, holm
-from polyglot_lm.study.yardstick import References, all_frozen, ln_r
+from polyglot_lm.study.yardstick import References, all_frozen, counting, ln_r
 
 Floats = npt.NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]  # ln r [..., languages] to [...]
@@ -34,6 +34,10 @@ ARMS: Mapping[str, str] = {
     "bloom-floor-0": "BLOOM-like, floor 0",
     "bloom-floor-2": "BLOOM-like, floor 2 %",
 }
+
+
+PLACEBO = "placebo"
+UNSTEERED = ("bloom", "xglm", "alpha-0.3", "raw-bytes", PLACEBO)  # and in the tokenizer of uniform
 
 
 def mean_of(values: Floats) -> Floats:
@@ -67,7 +71,7 @@ class Arms:
     def __init__(self, runs: Sequence[Run], size: str, codes: Sequence[str], part: str = "test") -> None:
         self.size, self.codes, self.part = size, tuple(codes), part
         self.references: References = all_frozen(runs, size, codes)
-        own = [run for run in same_size(runs, size, "arms") if set(codes) <= set(run.bits_per_byte.get(part, {}))]
+        own = [run for run in counting(same_size(runs, size, "arms")) if set(codes) <= set(run.bits_per_byte.get(part, {}))]
         self.runs: dict[str, dict[int, Run]] = {arm: {} for arm in ARMS if any(run.arm == arm for run in own)}
         for run in own:
             self.runs.setdefault(run.arm, {})[run.seed] = run
@@ -93,6 +97,21 @@ class Arms:
         error = self.drawn.spread(statistic, *map(list, zip(*pairs, strict=True)))[0] if self.drawn else 0.0
         values = [float(statistic(self.values[one] + shift) - statistic(self.values[other] + shift)) for one, other in pairs]
         return estimate(values, error)
+
+    def content(self, arm: str, code: str) -> float:
+        """Return what an arm read of a language, the mean over seeds, over what uniform read of it."""
+        read = [[run.english_bytes_seen.get(code, 0.0) for run in self.runs[one].values()] for one in (arm, "uniform")]
+        return float(np.mean(read[0]) / np.mean(read[1]))
+
+    def against_uniform(self) -> list[tuple[str, str, float, float]]:
+        """Return (arm, language, content over uniform's, ln r less uniform's) of the arms that kept the shares they began with."""
+        return [
+            (arm, code, self.content(arm, code), self.level(arm, own).mean - self.level("uniform", own).mean)
+            for arm in UNSTEERED
+            if arm in self.runs
+            for code, own in ((code, self.language(code)) for code in self.codes)
+            if self.content(arm, code) > 0
+        ]
 
     def language(self, code: str) -> Statistic:
         """Return the statistic that is one language's ln r."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from polyglot_lm.study.arms import ARMS, Arms, Statistic, mean_of, worst_of
+from polyglot_lm.study.arms import ARMS, PLACEBO, Arms, Statistic, mean_of, worst_of
 from polyglot_lm.study.markdown import (
     MARGIN,
     listed,
@@ -35,10 +35,6 @@ CONTRASTS = (
     ("bloom-floor-0", "bloom"),
     ("bloom-floor-2", "bloom"),
 )
-
-
-PLACEBO = "placebo"
-UNSTEERED = ("bloom", "xglm", "alpha-0.3", "raw-bytes", PLACEBO)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,22 +101,13 @@ def arms_text(found: Findings) -> list[str]:
     for arm in sorted(found.arms.runs, key=lambda each: found.arms.level(each, worst_of).mean):
         mean, worst = found.arms.level(arm, mean_of), found.arms.level(arm, worst_of)
         often = ", ".join(f"{code} {count}" for code, count in found.arms.worst_languages(arm).items())
-        flores = [
-            signed(found.flores.level(arm, s).mean) if found.flores and arm in found.flores.runs else "·"
-            for s in (mean_of, worst_of)
-        ]
+        other = found.flores if found.flores and arm in found.flores.runs else None
+        flores = [signed(other.level(arm, statistic).mean if other else math.nan) for statistic in (mean_of, worst_of)]
+        flores[1] += f" ({', '.join(other.worst_languages(arm))})" if other else ""
         bias = signed(found.arms.bias_of_worst(arm), 4)
         rows.append([ARMS[arm], str(mean.seeds), with_interval(mean), with_interval(worst), often, bias, *flores])
-    heads = [
-        "arm",
-        "seeds",
-        "mean ln r",
-        "worst ln r",
-        "worst: language, seeds",
-        "bias of the worst",
-        "FLORES mean",
-        "FLORES worst",
-    ]
+    levels = ["mean ln r", "worst ln r", "worst: language, seeds", "bias of the worst"]
+    heads = ["arm", "seeds", *levels, "FLORES mean", "FLORES worst"]
     note = (
         "Bias of the worst: by how much noise of the test documents lifts the largest of several; it is not taken off. "
         "Intervals of levels are over seeds and documents, with references as they were frozen; on FLORES over seeds alone."
@@ -139,6 +126,22 @@ def differences_text(found: Findings) -> list[str]:
     return ["### Differences, paired over seeds", "", *table(heads, rows)]
 
 
+def shared_text(found: Findings) -> list[str]:
+    """Tell what sharing one model gives or costs each language under uniform, on both test sets."""
+    sets = {"held-out text": found.arms, **({"FLORES devtest": found.flores} if found.flores else {})}
+    if any("uniform" not in arms.runs for arms in sets.values()):
+        return []
+    levels = {name: {code: arms.level("uniform", arms.language(code)) for code in found.codes} for name, arms in sets.items()}
+    rows = [[code, *(with_interval(of[code]) for of in levels.values())] for code in found.codes]
+    told = []
+    for name, of in levels.items():
+        helped = [code for code, one in of.items() if one.verdict(MARGIN) == "lower"]
+        cost = [code for code, one in of.items() if one.verdict(MARGIN) == "higher"]
+        told.append(f"On {name} sharing helps {listed(helped) if helped else 'none'} and costs {listed(cost) if cost else 'none'}.")
+    note = "References are taken as frozen: their own doubt is not in the intervals."
+    return ["### What sharing gives under uniform", "", *table(["language", *levels], rows), " ".join([*told, note]), ""]
+
+
 def price_text(found: Findings) -> list[str]:
     """Tell what each language gains and what English pays, BLOOM-like against uniform."""
     unit = found.arms.difference(mean_of, "bloom", "uniform")
@@ -150,8 +153,14 @@ def price_text(found: Findings) -> list[str]:
         other = found.flores.difference(found.flores.language(code), "uniform", "bloom") if found.flores else None
         assert one is not None
         differences[code] = one
-        ratio = content(found.arms, "uniform", code) / max(1.0, content(found.arms, "bloom", code))
-        rows.append([code, f"{ratio:.2g}×", with_interval(one), with_interval(other) if other else "·"])
+        rows.append(
+            [
+                code,
+                f"{1 / max(1e-3, found.arms.content('bloom', code)):.2g}×",
+                with_interval(one),
+                with_interval(other) if other else "·",
+            ]
+        )
     pays = [code for code, one in differences.items() if one.verdict(MARGIN) == "higher"]
     gains = [code for code, one in differences.items() if one.verdict(MARGIN) == "lower"]
     said = [f"{code} {percent(differences[code].mean)}" for code in pays]
@@ -166,14 +175,10 @@ def price_text(found: Findings) -> list[str]:
 
 
 def content_law(arms: Arms) -> list[str]:
-    """Say how far content alone foretells a language's loss, and whether the placebo follows the same line."""
-    level = {code: arms.level("uniform", arms.language(code)).mean for code in arms.codes}
+    """Say how far content alone foretells a language's loss, and whether the placebo follows the same curve."""
     points: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
-    for arm in (arm for arm in UNSTEERED if arm in arms.runs):
-        for code in arms.codes:
-            ratio = content(arms, arm, code) / content(arms, "uniform", code)
-            if ratio > 0:
-                points[arm == PLACEBO].append((math.log(ratio), arms.level(arm, arms.language(code)).mean - level[code]))
+    for arm, _, ratio, difference in arms.against_uniform():
+        points[arm == PLACEBO].append((math.log(ratio), difference))
     if len(points[False]) < 3:
         return []
     x, y = np.array(points[False]).T
@@ -189,10 +194,6 @@ def rms(values: Sequence[float]) -> str:
 
 def saved(one: Estimate) -> str:
     return f"{-100 * math.expm1(one.mean):.1f} %"
-
-
-def content(arms: Arms, arm: str, code: str) -> float:
-    return float(np.mean([run.english_bytes_seen.get(code, 0.0) for run in arms.runs[arm].values()]))
 
 
 def controller_text(found: Findings) -> list[str]:

@@ -23,8 +23,8 @@ from torch import Tensor
 from polyglot_lm.model.config import ModelConfig
 from polyglot_lm.model.transformer import GPTNeoX, initialize
 from polyglot_lm.training.compute import Compute, loss_sum, prepare
+from polyglot_lm.training.loss import CHUNK_TOKENS
 from polyglot_lm.training.optim import OptimConfig, build_optimizers, rate_factor, take_steps
-from polyglot_lm.training.run import LOSS_CHUNK_TOKENS
 from polyglot_lm.training.spikes import SpikeGuard
 
 WARM_UP = 3  # steps before a capture, in which kernels are compiled and the optimizer gets its state
@@ -54,7 +54,7 @@ class Lane:
             precision="bf16" if self.stream else "fp32",
             compile=False,
             recompute="none",
-            loss_chunk_tokens=LOSS_CHUNK_TOKENS,
+            loss_chunk_tokens=CHUNK_TOKENS,
             z_loss=0.0,
         )
         max_steps = -(-max_windows // batch_windows) + 1

@@ -5,11 +5,12 @@ Each function takes computed results and returns one SVG file as text. An arm ha
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from polyglot_lm.pages.charts import PALETTE
-from polyglot_lm.study.arms import ARMS, Arms, Statistic, mean_of, worst_of
+from polyglot_lm.study.arms import ARMS, PLACEBO, Arms, Statistic, mean_of, worst_of
 from polyglot_lm.study.canvas import INK, QUIET, WIDTH, Panel, Scale, around, cell, diverging, label, legend, picture
 from polyglot_lm.study.statistics import Estimate
 from polyglot_lm.study.yardstick import References
@@ -58,7 +59,7 @@ def pareto(arms: Arms) -> str:
                 panel.whisker((mean.mean, mean.mean), (worst.low, worst.high), COLOURS[arm])
             panel.point(mean.mean, worst.mean, COLOURS[arm], f"{ARMS[arm]}: mean {mean.mean:+.4f}, worst {worst.mean:+.4f}")
     names = legend({ARMS[arm]: COLOURS[arm] for arm in where}, left=64, top=414)
-    title = f"Mean and worst of eight languages, {arms.size} parameters: lower left is better"
+    title = f"Mean and worst of the languages, {arms.size}: lower left is better"
     return picture([*left.body, *right.body, names], title=title, height=450)
 
 
@@ -76,7 +77,6 @@ def heat(arms: Arms) -> str:
     columns: dict[str, Statistic] = {**{code: arms.language(code) for code in arms.codes}, "mean": mean_of, "worst": worst_of}
     left, top = 190.0, 92.0
     room = (WIDTH - left - 20 - 14) / len(columns)
-    unit = content_of(arms, "uniform")
     body = []
     for place, name in enumerate(columns):
         x = left + room * place + (14 if place >= len(arms.codes) else 0)
@@ -87,17 +87,11 @@ def heat(arms: Arms) -> str:
             single = name not in arms.codes
             body.append(label(x + room / 2, y + (22 if single else 16), f"{100 * value:+.1f}", "middle", INK, 13))
             if not single:
-                amount = content_of(arms, arm)[name] / unit[name]
-                body.append(label(x + room / 2, y + 29, f"{amount:.2g}×", "middle", QUIET, 10))
+                body.append(label(x + room / 2, y + 29, f"{arms.content(arm, name):.2g}×", "middle", QUIET, 10))
     body += [label(left - 10, top + CELL * row + 22, ARMS[arm], "end", COLOURS[arm], 12) for row, arm in enumerate(order)]
     note = "100 · ln r against frozen monolingual references; below it, the content read of that language over the uniform arm's"
     body.append(label(20, 50, note, "start", QUIET, 12))
     return picture(body, title="What each arm gives every language", height=top + CELL * len(order) + 20)
-
-
-def content_of(arms: Arms, arm: str) -> dict[str, float]:
-    """Return what an arm read of every language, the mean over seeds, in English-equivalent bytes."""
-    return {code: float(np.mean([run.english_bytes_seen.get(code, 0.0) for run in arms.runs[arm].values()])) for code in arms.codes}
 
 
 def forest(contrasts: Mapping[str, tuple[Estimate, Estimate]]) -> str:
@@ -130,39 +124,20 @@ def forest(contrasts: Mapping[str, tuple[Estimate, Estimate]]) -> str:
 
 def content_and_loss(arms: Arms) -> str:
     """Draw what a language's ln r does when an arm reads more or less of it than uniform does."""
-    unit, level = content_of(arms, "uniform"), {code: arms.level("uniform", arms.language(code)).mean for code in arms.codes}
-    others = [arm for arm in ("bloom", "xglm", "alpha-0.3", "raw-bytes", "placebo") if arm in arms.runs]
-    points = [
-        (content_of(arms, arm)[code] / unit[code], arms.level(arm, arms.language(code)).mean - level[code], arm, code)
-        for arm in others
-        for code in arms.codes
-    ]
-    points = [point for point in points if point[0] > 0]
-    ratios = [ratio for ratio, *_ in points]
-    scale = Scale(
-        low=min(*ratios, 0.5) / 1.25,
-        high=max(*ratios, 2) * 1.25,
-        name="content read, over the uniform arm's",
-        log=True,
-        form="{:g}×".format,
-        at=RATIOS,
-    )
-    panel = Panel(
-        64, 70, WIDTH - 150, 390, scale, around([y for _, y, *_ in points], name="ln r less the uniform arm's", holds=[0])
-    )
+    points = arms.against_uniform()
+    ratios = [ratio for *_, ratio, _ in points]
+    low, high = min(*ratios, 0.5) / 1.25, max(*ratios, 2) * 1.25
+    scale = Scale(low=low, high=high, name="content read, over the uniform arm's", log=True, form="{:g}×".format, at=RATIOS)
+    differences = around([difference for *_, difference in points], name="ln r less the uniform arm's", holds=[0])
+    panel = Panel(64, 70, WIDTH - 150, 390, scale, differences)
     panel.zero(x=1, y=0)
     tint = dict(zip(arms.codes, PALETTE, strict=False))
-    for ratio, difference, arm, code in points:
-        panel.point(
-            ratio,
-            difference,
-            tint[code],
-            f"{code} in {ARMS[arm]}: {ratio:.2f}× the content, ln r {difference:+.4f}",
-            hollow=arm == "placebo",
-        )
+    for arm, code, ratio, difference in points:
+        tip = f"{code} in {ARMS[arm]}: {ratio:.2f}× the content, ln r {difference:+.4f}"
+        panel.point(ratio, difference, tint[code], tip, hollow=arm == PLACEBO)
     column = [legend({code: tint[code]}, left=WIDTH - 130, top=90 + 20 * row) for row, code in enumerate(arms.codes)]
     column.append(label(WIDTH - 130, 90 + 20 * len(arms.codes) + 8, "hollow: placebo", "start", QUIET, 11))
-    return picture([*panel.body, *column], title="The effect follows content, not language", height=446)
+    return picture([*panel.body, *column], title="What becomes of a language by the content read of it", height=446)
 
 
 RATIOS = (0.03, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -173,20 +148,12 @@ def sweeps(references: References) -> str:
     batches = sorted({batch for one in references.values() for batch, _ in one.sweep})
     rates = sorted({rate for one in references.values() for _, rate in one.sweep})
     tint = dict(zip(batches, PALETTE, strict=False))
-    body = [
-        label(
-            20,
-            50,
-            "selection bits over the best setting's, %, by learning rate; a line a batch; ringed: chosen",
-            "start",
-            QUIET,
-            12,
-        )
-    ]
+    note = "selection bits over the best setting's, %, by learning rate; a line a batch; ringed: chosen"
+    body = [label(20, 50, note, "start", QUIET, 12)]
     rows = math.ceil(len(references) / 4)
     for number, (code, one) in enumerate(references.items()):
         left, top = 52 + 204 * (number % 4), 86 + 190 * (number // 4)
-        scale = Scale(low=rates[0] / 1.3, high=rates[-1] * 1.3, log=True, at=rates[::2], form="{:.2g}".format)
+        scale = Scale(low=rates[0] / 1.3, high=rates[-1] * 1.3, log=True)
         panel = Panel(left, top, left + 172, top + 128, scale, Scale(low=-0.4, high=10, at=[0, 2, 4, 6, 8]), title=code)
         best = one.sweep[one.setting]
         for batch in batches:
@@ -206,30 +173,18 @@ def sweeps(references: References) -> str:
     return picture([*body, names], title="References: each language's own sweep", height=86 + 190 * rows + 16)
 
 
-def controllers(decisions: Mapping[str, Sequence[Mapping[str, object]]]) -> str:
+def controllers(decisions: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """Draw the shares over the reading that a controller decided, a panel an arm; `decisions` are lines of its log."""
     body, width = [], (WIDTH - 40) / len(decisions)
-    codes = list(first_shares(next(iter(decisions.values()))))
+    codes = list(next(iter(decisions.values()))[0]["shares"])
     tint = dict(zip(codes, PALETTE, strict=False))
-    highest = max(100 * value for log in decisions.values() for line in log for value in shares_of(line).values())
+    highest = max(100 * value for log in decisions.values() for line in log for value in line["shares"].values())
+    across, up = Scale(low=0, high=1, name="part of the reading", at=[0, 0.25, 0.5, 0.75, 1]), Scale(low=0, high=highest * 1.08)
     for number, (title, log) in enumerate(decisions.items()):
         left = 60 + width * number
-        scale = Scale(low=0, high=1, name="part of the reading", at=[0, 0.25, 0.5, 0.75, 1])
-        panel = Panel(
-            left, 70, left + width - 60, 320, scale, Scale(low=0, high=highest * 1.08), title=f"{title}: share of content, %"
-        )
+        panel = Panel(left, 70, left + width - 60, 320, across, up, title=f"{title}: share of content, %")
         for code in codes:
-            points = [(float(str(line["progress"])), 100 * shares_of(line)[code]) for line in log]
+            points = [(line["progress"], 100 * line["shares"][code]) for line in log]
             panel.line(points, tint[code], f"{code}: ends at {points[-1][1]:.1f} %")
         body += panel.body
     return picture([*body, legend(tint, left=60, top=384)], title="What the controllers did", height=404)
-
-
-def first_shares(log: Sequence[Mapping[str, object]]) -> dict[str, float]:
-    return shares_of(log[0])
-
-
-def shares_of(line: Mapping[str, object]) -> dict[str, float]:
-    found = line["shares"]
-    assert isinstance(found, dict)
-    return found

@@ -6,7 +6,7 @@ import numpy as np
 
 from polyglot_lm.evaluation.competence import equivalent_data
 from polyglot_lm.study.arms import ARMS
-from polyglot_lm.study.arms_text import Findings, content
+from polyglot_lm.study.arms_text import Findings
 from polyglot_lm.study.markdown import listed, signed, table
 from polyglot_lm.study.records import Run, same_size
 from polyglot_lm.study.yardstick import best_setting, content_each, frozen
@@ -75,7 +75,8 @@ def equivalent(found: Findings) -> list[str]:
             for arm, own in found.arms.runs.items()
         }
         if any(worth.values()):
-            cells = (f"{value / max(content(found.arms, arm, code), 1.0):.2f}" if value else "·" for arm, value in worth.items())
+            read = {arm: unit * found.arms.content(arm, code) for arm in worth}
+            cells = (f"{value / read[arm]:.2f}" if value and read[arm] else "·" for arm, value in worth.items())
             rows.append([code, ", ".join(f"{amount / unit:.2g}×" for amount, _ in curve), *cells])
     if not rows:
         return []

@@ -20,9 +20,19 @@ MODES = {
     "log": "The guard keeps a log of what it would have done, and changes nothing.",
     "enforce": "The guard reads prompts before the model does, and what the model writes before you do. It misses things.",
 }
-NO_CLASSIFIER = (
-    '<p class="note">Personal information is numbers of persons, cards and accounts, telephones and e-mail, not names and places. '
-    "Where there is no classifier, no labelled sentences with an open licence were found, and word lists are all there is.</p>"
+KINDS = {
+    "acc": "accounts",
+    "tell": "telephones",
+    "rrn": "national numbers",
+    "card": "cards",
+    "email": "e-mail",
+    "ip": "IP addresses",
+    "passport": "passports",
+    "tax": "tax numbers",
+}
+EVERYWHERE = (
+    '<p class="note">Cards, e-mail and IP addresses are found in every language; names and places in none. Where there is no '
+    "classifier, no labelled sentences with an open licence were found, and word lists are all there is.</p>"
 )
 NOT_RELEASED = "Nothing was released under this number: it waits for a curator, was rejected, or its time of keeping is over."
 
@@ -46,17 +56,17 @@ def guard_note(guard: Guard | None) -> str:
     mode = f"<p>{MODES[guard.mode if guard else 'off']}</p>"
     if guard is None or guard.mode == "off":
         return mode
-    rows = [coverage_row(covered) for covered in guard.coverage()]
-    return f"{mode}{table(('', 'Personal information', 'Listed words', 'Classifier learned from'), rows)}{NO_CLASSIFIER}"
+    rows = table(("", "Listed words", "Classifier", "Numbers of persons"), map(coverage_row, guard.coverage()))
+    return f'{mode}<div class="words">{rows}</div>{EVERYWHERE}'
 
 
 def coverage_row(covered: Coverage) -> tuple[str, ...]:
-    sentences = f"{number(covered.sentences)} sentences, {number(covered.offensive)} of them offensive"
+    learned = f"learned from {number(covered.sentences)} sentences, {number(covered.offensive)} of them offensive"
     return (
         escaped(languages()[covered.language].name),
-        "masked by rules" if covered.personal else "–",
-        number(covered.words),
-        sentences if covered.sentences else "none",
+        number(covered.listed_words),
+        f"{', '.join(covered.classifier)}; {learned}" if covered.classifier else "none",
+        ", ".join(KINDS[kind] for kind in covered.personal_information) or "–",
     )
 
 
