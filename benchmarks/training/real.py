@@ -142,6 +142,7 @@ def watched(order: Order) -> type[loop.Loop]:
 
         def log(self) -> bool:
             logged = super().log()
+            self.logs.speed.write(step=self.run.step, saving=self.run.saver.busy)
             if order.stop_after is not None and self.run.step >= order.stop_after:
                 raise EnoughError
             return logged

@@ -45,7 +45,7 @@ PLANS = {
         "1.3b:fp8:2:fsdp:16:4:none",
         "3.8b:bf16:1:fsdp:8:4:none",
         "3.8b:bf16:2:fsdp:8:4:none",
-        "12.8b:bf16:2:fsdp:3:4:selective",
+        "12.8b:bf16:2:fsdp:4:4:selective",
         "12.8b:fp8:2:fsdp:3:4:selective",
     ),
     "eight": (
