@@ -1,6 +1,6 @@
 """Draw what scaling.py measured beside what it had predicted: one bar a run, a ring where the prediction lay; SVG by hand.
 
-    python benchmarks/training/scaling.py RESULT.json plot FIGURE.svg
+python benchmarks/training/scaling.py RESULT.json plot FIGURE.svg
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
     limit = (int(most * 10) + 1) / 10
     height = TOP + ROW * len(runs) + 40
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="system-ui, sans-serif" font-size="13">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="13">',
         f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
         text(16, 24, f"MFU of a training step, {result['card']}", weight=600, size=16),
         text(16, 44, "bar: measured, blue in bf16, brown in FP8; ring: predicted before; MFU is over the bf16 peak", colour=SOFT),

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from real import Order, written
 
+from polyglot_lm.pipeline import read_json
 from polyglot_lm.shards import read_metrics
 from polyglot_lm.training.checkpoint import NAME, STATE, checkpoints, number
 
@@ -109,6 +110,7 @@ def main() -> None:
         kill(touched, sizes[0])
     to_the_end(start(untouched, sizes[0]))
     found, expected = losses(touched), losses(untouched)
+    saved = checkpoints(Path(touched.out) / "checkpoints")
     cuda = torch.cuda.is_available() and chosen.device != "cpu"
     result: dict[str, Any] = {
         "card": torch.cuda.get_device_name() if cuda else platform.machine(),
@@ -120,7 +122,7 @@ def main() -> None:
         "largest_difference": max(abs(found[step] / expected[step] - 1) for step in expected),
         "losses": [round(value, 5) for value in expected.values()],
         "losses_of_the_touched": [round(found[step], 5) for step in expected],
-        "last_checkpoint": max(map(number, checkpoints(Path(touched.out) / "checkpoints"))),
+        "ranks_that_saved": {number(each): read_json(each / STATE)["world"]["processes"] for each in saved},
     }
     (chosen.out / f"training-survive-{chosen.job}-{chosen.size}.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result), flush=True)
