@@ -20,8 +20,10 @@ from polyglot_lm.cli import (
     model,
     release,
     review,
+    serving,
     space,
     steps,
+    study,
     tokenizer,
     training,
 )
@@ -63,6 +65,8 @@ def version() -> None:
 app.command(name="run")(steps.run)
 app.command(name="plan")(steps.plan_command)
 app.command(name="why")(steps.why_command)
+app.command(name="serve")(serving.serve_command)
+app.add_typer(serving.keys, name="keys")
 app.add_typer(languages.app, name="languages")
 app.command(name="evaluate")(evaluation.evaluate)
 app.command(name="balance")(evaluation.balance)
@@ -80,4 +84,5 @@ app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(mixture.app, name="mixture")
 app.add_typer(training.app, name="training")
 app.add_typer(review.app, name="curators")
+app.add_typer(study.app, name="study")
 app.command(name="version")(version)
