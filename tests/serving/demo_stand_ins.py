@@ -36,7 +36,7 @@ class WordGuard:
         return [
             Coverage(
                 language="ko",
-                personal_information=("telephone",),
+                personal_information=("tell",),
                 listed_words=12,
                 classifier=("offence",),
                 sentences=3456,
