@@ -12,7 +12,8 @@ import pytest
 from conftest import SENTENCES, tiny_texts
 
 REPOSITORY = Path(__file__).parents[2]
-DOCS = [REPOSITORY / "docs" / f"{name}.md" for name in ("balance", "corpus", "curator", "evaluation", "release", "tokenizer")]
+NAMES = "balance corpus curator demo evaluation guard release tokenizer".split()
+DOCS = [REPOSITORY / "docs" / f"{name}.md" for name in NAMES]
 PAGES = {path: path.read_text(encoding="utf-8") for path in (REPOSITORY / "README.md", *DOCS)}
 README = PAGES[REPOSITORY / "README.md"]
 TINY = "vocab_size=1024 width=32 layers=2 heads=2 context=64 steps=30 batch_windows=4".split()

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from polyglot_lm.serving.completion import Service
 from polyglot_lm.serving.demo.mount import mount_page
+from polyglot_lm.serving.guard.guard import Coverage
 from polyglot_lm.serving.guard.verdict import Action, Reason, Verdict
 
 WORDS = {"REFUSE": Action.REFUSE, "HOLD": Action.HOLD, "555": Action.MASK}
@@ -30,6 +31,18 @@ class WordGuard:
 
     def watch(self) -> "WordWatch":
         return WordWatch()
+
+    def coverage(self) -> list[Coverage]:
+        return [
+            Coverage(
+                language="ko",
+                personal_information=("telephone",),
+                listed_words=12,
+                classifier=("offence",),
+                sentences=3456,
+                offensive=789,
+            )
+        ]
 
 
 class WordWatch:

@@ -5,6 +5,7 @@ import html
 import logging
 import re
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def test_nothing_of_the_page_comes_from_elsewhere(client: TestClient) -> None:
     assert not config["analytics_enabled"]
     assert config["stylesheets"] == []
     for style in (client.get("/theme.css").text, CSS.read_text(encoding="utf-8")):
-        assert re.findall(r"""@import|url\(\s*["']?(?!data:)""", style) == []
+        assert re.findall(r"""@import|url\((?!\s*["']?data:)""", style) == []
     assert theme()._stylesheets == []
 
 
@@ -113,8 +114,11 @@ def test_what_the_guard_did_is_said_with_its_reasons_and_where_to_ask() -> None:
     assert "insult (ko): classifier 0.97, held from 0.90" in shown
     assert "<code>abc</code>" in shown
     assert "ended by the guard" in shown
-    noted = drawn_panel(Panel(model="m", enforcing=False).after(held, 1))
+    alone = drawn_panel(Panel(model="m").after(replace(held, review=None), 1))
+    assert "no curator is asked here" in alone
+    noted = drawn_panel(Panel(model="m").after(replace(held, enforced=False), 1))
     assert "changed nothing" in noted
+    assert "classifier 0.97" in noted
 
 
 def test_a_masked_prompt_is_shown_as_the_model_read_it() -> None:
@@ -122,7 +126,7 @@ def test_a_masked_prompt_is_shown_as_the_model_read_it() -> None:
         0, "prompt", Verdict(Action.MASK, "call <|tell|>", (Reason("telephone", "personal information", "", Action.MASK),))
     )
     assert Panel(model="m", prompt="call 555").after(masked, 0).shown_prompt == "call <|tell|>"
-    assert Panel(model="m", prompt="call 555", enforcing=False).after(masked, 0).shown_prompt == "call 555"
+    assert Panel(model="m", prompt="call 555").after(replace(masked, enforced=False), 0).shown_prompt == "call 555"
 
 
 def test_settings_become_sampling() -> None:
@@ -132,8 +136,9 @@ def test_settings_become_sampling() -> None:
     )
     assert sampling_of(GIVEN, 5).seed == 5
     assert sampling_of(GIVEN, None).seed is None
-    with pytest.raises(UserError, match="the seed is 'x'"):
-        sampling_of((*GIVEN[:5], "x", ""), 5)
+    for seed in ("x", "-1", "1.5", "9" * 19):
+        with pytest.raises(UserError, match=f"the seed is '{seed}'"):
+            sampling_of((*GIVEN[:5], seed, ""), 5)
     with pytest.raises(UserError, match="stop"):
         sampling_of((*GIVEN[:6], "a\nb\nc\nd\ne"), 5)
 
@@ -198,7 +203,7 @@ def test_a_refusal_is_its_sentence() -> None:
         return (await last_state(Writing(service, {"parrot": Sampling(**settings)}, prompt, "me")))[0]
 
     assert "insult (en): word list, refused" in asyncio.run(run("REFUSE")).refusal
-    assert "context of 256" in asyncio.run(run("long", max_tokens=400)).refusal
+    assert "the context has room for (256)" in asyncio.run(run("long", max_tokens=400)).refusal
     held = asyncio.run(run("HOLD"))
     assert [(notice.direction, notice.review) for notice in held.notices] == [("prompt", "item1")]
     assert held.text == ""

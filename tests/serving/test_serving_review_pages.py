@@ -100,6 +100,11 @@ def test_signing_in_and_out(visitor: TestClient) -> None:
     assert visitor.get("login").status_code == 200
 
 
+def test_the_door_of_a_queue_without_accounts_says_how_to_make_one(reviews: Reviews) -> None:
+    door = TestClient(curator_pages(reviews, Accounts(reviews.address, hasher=CHEAP))).get("/login").text
+    assert "polyglot curators add NAME --role admin" in door
+
+
 def test_signing_out_ends_the_session(admin: TestClient) -> None:
     page = admin.get("")
     assert admin.post("logout", data={"form_token": token(page)}).url.path == "/curator/login"
@@ -135,7 +140,7 @@ def test_a_form_of_another_site_is_refused_before_it_is_read(admin: TestClient, 
 
 def test_a_form_without_length_or_with_too_much_of_it_is_refused(admin: TestClient) -> None:
     assert admin.post("login", content=iter([b"name=mina"])).status_code == 411
-    assert admin.post("login", content=b"x" * 4_000_001).status_code == 413
+    assert admin.post("login", content=b"x" * 1_000_001).status_code == 413
 
 
 def test_deciding_leads_to_the_next_item_and_offers_undo(reviews: Reviews, admin: TestClient) -> None:
@@ -230,6 +235,14 @@ def test_a_long_queue_and_history_are_turned_page_by_page(reviews: Reviews, admi
     assert "text 50." in admin.get(re.findall(r'href="(\?[^"]+)">More', first)[0].replace("&amp;", "&")).text
     older = re.findall(r'href="(\?[^"]+)">Older', admin.get("history").text)[0].replace("&amp;", "&")
     assert "account added" in admin.get(f"history{older}").text
+
+
+def test_kinds_of_identifiers_are_written_out(reviews: Reviews, admin: TestClient) -> None:
+    phone = Reason("tell", "personal information", "", Action.MASK)
+    item_id = reviews.add(model="m", prompt="p", completion="c", verdict=Verdict(Action.MASK, "c", (phone,)))
+    assert "<b>telephone</b><span>personal information, masked</span>" in admin.get(f"items/{item_id}").text
+    assert re.search(r'<option value="tell" >telephone</option>', admin.get("").text)
+    assert admin.get("?category=tell").text.count(f"/items/{item_id}") == 1
 
 
 def test_masks_and_unseen_signs_are_shown_and_all_else_is_kept() -> None:

@@ -13,11 +13,11 @@ from polyglot_lm.model.config import POLYGLOT_KO
 from polyglot_lm.pipeline import UserError
 from polyglot_lm.training.gpus import gpu_named, gpus
 from polyglot_lm.training.memory import ERROR as MEMORY_ERROR
-from polyglot_lm.training.memory import GIB, RECOMPUTE, Layout, memory_gib
+from polyglot_lm.training.memory import GIB, RECOMPUTE, Placement, memory_gib
 from polyglot_lm.training.planner import SPEED_ERROR, Wish, measured_runs, plan_of_measured, plan_training, step_seconds
 
 WISH = Wish(model=POLYGLOT_KO["1.3b"], gpu=gpu_named("h100"), gpus=8, batch_windows=1024, tokens=213_000_000_000, precision="bf16")
-LAYOUT = Layout(shards=1, gathered=False, micro_batch=8, accumulated=2, recompute="none", precision="bf16", chunk_tokens=8192)
+PLACEMENT = Placement(shards=1, micro_batch=8, accumulated=2, recompute="none", precision="bf16")
 SIZES = st.sampled_from(list(POLYGLOT_KO.values()))
 
 
@@ -30,14 +30,14 @@ def test_every_measured_run_is_met_within_the_stated_error(run: dict[str, float]
 
 def test_the_state_is_sixteen_bytes_a_parameter_spread_over_the_shards() -> None:
     for model in POLYGLOT_KO.values():
-        held = memory_gib(model, replace(LAYOUT, shards=4, gathered=True))
+        held = memory_gib(model, replace(PLACEMENT, shards=4))
         state = sum(held[name] for name in ("parameters", "gradients", "optimizer"))
         assert state == pytest.approx(16 * model.num_parameters / 4 / GIB)
 
 
 @given(SIZES, st.sampled_from([1, 2, 4]), st.sampled_from([1, 2, 8]), st.sampled_from([1, 4]))
 def test_memory_and_time_move_as_they_must(model: object, micro_batch: int, shards: int, accumulated: int) -> None:
-    here = replace(LAYOUT, micro_batch=micro_batch, shards=shards, gathered=shards > 1, accumulated=accumulated)
+    here = replace(PLACEMENT, micro_batch=micro_batch, shards=shards, accumulated=accumulated)
     held = [sum(memory_gib(model, replace(here, recompute=again)).values()) for again in RECOMPUTE]  # type: ignore[arg-type]
     assert held == sorted(held, reverse=True)
     more = replace(here, micro_batch=2 * micro_batch)
@@ -59,13 +59,13 @@ def test_what_is_said_to_fit_fits_and_is_no_faster_than_the_peak(model: object, 
     for found in [plan] if plan.fits else [change] if change else []:
         assert found.memory_gib < found.wish.gpu.memory_gib
         assert 0.1 < found.mfu_causal < found.mfu < (1.2 if precision == "fp8" else 0.85)
-        assert found.layout.micro_batch * found.layout.accumulated * found.wish.gpus == 1024
+        assert found.placement.micro_batch * found.placement.accumulated * found.wish.gpus == 1024
         assert found.gpu_hours == pytest.approx(213e9 / found.tokens_s / 3600 * found.wish.gpus)
 
 
 def test_a_wish_that_does_not_fit_gets_the_smallest_change() -> None:
     plan, change = plan_training(replace(WISH, gpus=1, micro_batch=32, recompute="none"))
-    assert not plan.fits and change is not None and plan.changes(change) == [f"micro-batch {change.layout.micro_batch}"]
+    assert not plan.fits and change is not None and plan.changes(change) == [f"micro-batch {change.placement.micro_batch}"]
     plan, change = plan_training(replace(WISH, gpus=1, model=POLYGLOT_KO["5.8b"]))  # its state alone is 87.7 GiB
     assert not plan.fits and change is not None and plan.changes(change) == ["2 GPUs"]
     plan, change = plan_training(replace(WISH, gpus=4, model=POLYGLOT_KO["5.8b"], shards=1))
@@ -101,7 +101,7 @@ def test_the_command_says_parameters_memory_time_and_money() -> None:
     plan, _ = plan_training(WISH)
     assert f"{plan.tokens_s:,.0f} tokens/s" in result.output
     assert "optimizer" in result.output and "78" in result.output
-    assert "2 runs on this card" in result.output
+    assert "3 runs on this card" in result.output
 
 
 def test_the_command_says_the_change_and_that_a_card_was_not_measured() -> None:

@@ -10,7 +10,23 @@ import sys
 import typer
 
 from polyglot_lm import __version__
-from polyglot_lm.cli import corpus, evaluation, languages, masking, mixture, model, release, review, steps, tokenizer, training
+from polyglot_lm.cli import (
+    corpus,
+    evaluation,
+    guard,
+    languages,
+    masking,
+    mixture,
+    model,
+    release,
+    review,
+    serving,
+    space,
+    steps,
+    study,
+    tokenizer,
+    training,
+)
 from polyglot_lm.cli.arguments import fail
 from polyglot_lm.pipeline import UserError
 
@@ -49,6 +65,8 @@ def version() -> None:
 app.command(name="run")(steps.run)
 app.command(name="plan")(steps.plan_command)
 app.command(name="why")(steps.why_command)
+app.command(name="serve")(serving.serve_command)
+app.add_typer(serving.keys, name="keys")
 app.add_typer(languages.app, name="languages")
 app.command(name="evaluate")(evaluation.evaluate)
 app.command(name="balance")(evaluation.balance)
@@ -58,10 +76,13 @@ app.command(name="import")(release.import_command)
 app.command(name="card")(release.card_command)
 app.command(name="push")(release.push_command)
 app.command(name="models")(release.models_command)
+app.command(name="space")(space.space_command)
 app.command(name="mask")(masking.mask_command)
+app.add_typer(guard.app, name="guard")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(mixture.app, name="mixture")
 app.add_typer(training.app, name="training")
 app.add_typer(review.app, name="curators")
+app.add_typer(study.app, name="study")
 app.command(name="version")(version)

@@ -90,6 +90,7 @@ def show_recipe(steps: list[Step], gpu: str, gpus: int, price: float | None) -> 
 
 def show(wish: "Wish", price: float | None) -> None:
     from polyglot_lm.training.memory import ERROR as MEMORY_ERROR
+    from polyglot_lm.training.memory import SPARE
     from polyglot_lm.training.planner import SPEED_ERROR, measured_runs, plan_training
 
     plan, change = plan_training(wish)
@@ -97,7 +98,7 @@ def show(wish: "Wish", price: float | None) -> None:
     print(f"reads      {wish.tokens / 1e9:,.1f} billion tokens, {wish.batch_windows:,} windows a step")
     describe(plan, price)
     if not plan.fits:
-        print(f"\n{plan.memory_gib:,.1f} GiB do not fit into {wish.gpu.memory_gib:g} with {MEMORY_ERROR:.0%} to spare.", end=" ")
+        print(f"\n{plan.memory_gib:,.1f} GiB do not fit into {wish.gpu.memory_gib:g} with {SPARE:.0%} to spare.", end=" ")
         if change is None:
             print("No number of these GPUs helps: choose larger ones, or a smaller batch.")
             return
@@ -112,11 +113,11 @@ def describe(plan: "Plan", price: float | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    wish, layout = plan.wish, plan.layout
-    shared = "each holds the whole model" if layout.shards == 1 else f"{layout.shards} share a copy of the model (FSDP)"
-    again = "nothing computed twice" if layout.recompute == "none" else f"{layout.recompute} recomputation"
+    wish, placement = plan.wish, plan.placement
+    shared = "each holds the whole model" if placement.shards == 1 else f"{placement.shards} share a copy of the model (FSDP)"
+    again = "nothing computed twice" if placement.recompute == "none" else f"{placement.recompute} recomputation"
     print(f"on         {wish.gpus} {wish.gpu.name}, {shared}")
-    print(f"each       {layout.accumulated} x {layout.micro_batch} windows a step; {again}; {layout.precision}")
+    print(f"each       {placement.accumulated} x {placement.micro_batch} windows a step; {again}; {placement.precision}")
     table = Table("GiB of a GPU", "", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.columns[1].justify = "right"
     for name, held in sorted(plan.memory.items(), key=lambda item: -item[1]):
@@ -128,4 +129,4 @@ def describe(plan: "Plan", price: float | None) -> None:
     print(f"takes      {plan.days:,.1f} days, {plan.gpu_hours:,.0f} GPU-hours")
     if price is not None:
         print(f"costs      ${plan.gpu_hours * price:,.0f} at ${price:g} a GPU-hour")
-    print(f"run with   --shards {layout.shards} --micro-batch {layout.micro_batch} --recompute {layout.recompute}")
+    print(f"run with   --shards {placement.shards} --micro-batch {placement.micro_batch} --recompute {placement.recompute}")

@@ -11,6 +11,9 @@ RECIPES = {
     "east_asian": "polyglot_lm.recipes.east_asian:east_asian",
     "polyglot_ko": "polyglot_lm.recipes.polyglot_ko:polyglot_ko",
     "references": "polyglot_lm.recipes.references:references",
+    "balance_study": "polyglot_lm.recipes.balance_study:balance_study",
+    "synergy": "polyglot_lm.recipes.synergy:synergy",
+    "ladder": "polyglot_lm.recipes.ladder:ladder",
 }
 
 MODELS = (  # of which `polyglot models` tells: a recipe and its settings

@@ -73,7 +73,7 @@ class Journal:
                 broken = RequestError("the server made a mistake; it is in its log", status=500, code="internal_error")
                 await refusal(broken)(scope, receive, noting)
         finally:
-            route = getattr(scope.get("route"), "path", "other")
+            route = scope.get("root_path", "") + getattr(scope.get("route"), "path", "other")
             self.metrics.answers.labels(route, status).inc()
             client = scope["state"].get("client", "-")
             log.info("%s %s %s %.3f s %s", scope["method"], route, status, time.monotonic() - begun, client)

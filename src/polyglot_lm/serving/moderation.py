@@ -5,11 +5,12 @@ guard says what it would have done and changes nothing. Tokens with log-probabil
 an enforcing guard they come with the end, and only if it left the text as it was.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from polyglot_lm.serving.engines.engine import Piece, Token
+from polyglot_lm.serving.guard.guard import Coverage
 from polyglot_lm.serving.guard.verdict import Action, Verdict
 
 Finish = Literal["stop", "length", "content_filter"]
@@ -29,6 +30,7 @@ class Guard(Protocol):
 
     def check(self, text: str, direction: Literal["prompt", "completion"]) -> Verdict: ...
     def watch(self) -> Watch: ...
+    def coverage(self) -> Sequence[Coverage]: ...
 
 
 class Reviews(Protocol):

@@ -7,6 +7,7 @@ written end, and stops. A second signal stops it there and then.
 import asyncio
 import logging
 import socket
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -114,6 +115,11 @@ class Server(uvicorn.Server):
         for outcome in outcomes:
             if isinstance(outcome, Exception):
                 raise outcome
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop at a signal, at once at a second one. (uvicorn raises it again at the end, and a clean stop looks like a crash.)"""
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
     def stop_if_failed(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:

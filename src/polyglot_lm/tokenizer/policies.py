@@ -1,6 +1,7 @@
 """Whose text a tokenizer learns from, and whose pairs it merges.
 
     Natural    text in proportion to the supply, plain BPE: what a tokenizer gets that nobody balanced
+    Weighted   text in proportion to given weights, plain BPE: what a tokenizer gets that was trained on a skewed mixture
     Balanced   the same English-equivalent bytes of every language, plain BPE
     Parity     balanced text, and at every merge the language that is dearest at the moment chooses (parity-aware BPE,
                arXiv 2508.04796): dearest by tokens on parallel sentences or, without these, by bytes a token ÷ byte premium
@@ -49,6 +50,27 @@ class Natural:
     def budgets(self, supply: Mapping[str, float], mean: float) -> dict[str, float]:
         share = min(1.0, mean * len(supply) / sum(supply.values()))
         return {code: amount * share for code, amount in supply.items()}
+
+    def expected_seconds(self, num_bytes: int) -> float:
+        return PLAIN_SECONDS_PER_MB * num_bytes / 1e6
+
+    def train(self, tokenizer: Any, samples: Samples, vocab_size: int, byte_premiums: Mapping[str, float]) -> None:
+        plain(tokenizer, samples, vocab_size)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Weighted:
+    """Text in proportion to `weights`, in English-equivalent bytes, as much as the supply allows in these proportions."""
+
+    weights: Mapping[str, float]
+
+    def budgets(self, supply: Mapping[str, float], mean: float) -> dict[str, float]:
+        """Raises UserError where a language has no weight."""
+        if missing := [code for code in supply if not self.weights.get(code)]:
+            raise UserError(f"the tokenizer's text has no weight for {', '.join(missing)}; give each language one above 0")
+        total = sum(self.weights[code] for code in supply)
+        most = min(mean * len(supply), *(amount * total / self.weights[code] for code, amount in supply.items()))
+        return {code: most * self.weights[code] / total for code in supply}
 
     def expected_seconds(self, num_bytes: int) -> float:
         return PLAIN_SECONDS_PER_MB * num_bytes / 1e6
@@ -111,7 +133,7 @@ class Parity:
         add_merges(tokenizer, learned, vocab_size)
 
 
-Policy = Natural | Balanced | Parity
+Policy = Natural | Weighted | Balanced | Parity
 
 
 def plain(tokenizer: Any, samples: Samples, vocab_size: int) -> None:

@@ -119,9 +119,20 @@ class Saver:
                 shutil.rmtree(left)
         self.world.wait()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a save is still being written, which another one would have to wait for."""
+        return self.pending is not None and not self.pending.done()
+
+    def make_room(self, tensors: Mapping[str, Tensor]) -> None:
+        """Set host memory aside for copies of these tensors: page-locked memory comes slowly, and no save need wait for it."""
+        for name, here in ((name, local(tensor)) for name, tensor in tensors.items() if name not in self.copies):
+            self.copies[name] = torch.empty(here.shape, dtype=here.dtype, pin_memory=here.is_cuda)
+
     def begin(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any], keep: Keep) -> None:
         """Copy the tensors and start to write them, when an earlier save has ended."""
         self.finish()
+        self.make_room(tensors)
         staged = {name: self.copied(name, tensor) for name, tensor in tensors.items()}
         if self.world.device.type == "cuda":
             torch.cuda.synchronize()
@@ -131,10 +142,7 @@ class Saver:
 
     def copied(self, name: str, tensor: Tensor) -> Tensor:
         """Return the tensor as it is now, this rank's part of it in host memory; on a GPU the copy is under way."""
-        here = local(tensor)
-        if name not in self.copies:
-            self.copies[name] = torch.empty(here.shape, dtype=here.dtype, pin_memory=here.is_cuda)
-        kept = self.copies[name].copy_(here, non_blocking=True)
+        kept = self.copies[name].copy_(local(tensor), non_blocking=True)
         if not isinstance(tensor, DTensor):
             return kept
         moved = tensor.detach()  # a new description of the same place in the mesh

@@ -152,12 +152,14 @@ class Loop:
         run, config, saved = self.run, self.run.plan.config, time.monotonic()
         while run.step < config.steps:
             self.step()
+            if not run.saver.copies:
+                self.make_room()
             last = run.step == config.steps
             if (run.step % LOG_EVERY == 0 or last) and not self.log():
                 continue
             if run.step % config.control_every == 0 or last:
                 self.look()
-            late = run.world.first and time.monotonic() - saved > checkpoint_seconds
+            late = run.world.first and not run.saver.busy and time.monotonic() - saved > checkpoint_seconds
             wished, stop = run.world.highest(late, self.asked.received or 0)
             if last or stop or run.keep.milestone(run.step) or (wished and not self.astray()):
                 self.save()
@@ -177,6 +179,14 @@ class Loop:
         self.ledger.enter(run.step, begins, taken)
         self.speed.advance(tokens=tokens, english_bytes=tokens * run.reading.english_bytes_per_token)
         self.task.advance(tokens, self.note)
+
+    def make_room(self) -> None:
+        """Get the memory for saves, as part of the start."""
+        self.settle()
+        with self.speed.aside():
+            since = time.perf_counter()
+            self.run.saver.make_room(self.run.tensors)
+            self.logs.speed.write(step=self.run.step, room_seconds=time.perf_counter() - since)
 
     def settle(self) -> None:
         """Wait for the device, and write which steps were left out and why."""

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+CHUNK_TOKENS = 8192  # whose logits exist at once
 CPU_CHUNK_TOKENS = 512  # logits of more leave a core's cache before their gradient is used
 IGNORED = -100  # a target that counts nothing, as in torch
 

@@ -81,18 +81,7 @@ class World:
         if self.mesh is None or self.shards == 1:
             return
         copies = self.size // (self.shards * self.tensor)
-        mesh = self.mesh[REPLICA, SHARD] if copies > 1 else self.mesh[SHARD]
-        precision = MixedPrecisionPolicy(
-            param_dtype=torch.bfloat16 if low_precision else None,
-            reduce_dtype=torch.float32,
-            cast_forward_inputs=False,  # the rotary tables stay fp32
-        )
-        for module in (*network.layers, network):
-            fully_shard(module, mesh=mesh, mp_policy=precision)
-        for part in network.modules():
-            if isinstance(part, FSDPModule):
-                part.set_gradient_divide_factor(1.0)
-                part.set_force_sum_reduction_for_comms(True)
+        spread(network, self.mesh[REPLICA, SHARD] if copies > 1 else self.mesh[SHARD], low_precision=low_precision)
 
     @contextmanager
     def looking(self, network: nn.Module) -> Iterator[None]:
@@ -168,6 +157,21 @@ class World:
     def group(self, name: str) -> distributed.ProcessGroup:
         assert self.mesh is not None
         return self.mesh.get_group(name) if name in MESH else self.mesh[REPLICA, SHARD]._flatten(DATA).get_group()
+
+
+def spread(network: GPTNeoX, mesh: DeviceMesh, *, low_precision: bool) -> None:
+    """Shard a network over a mesh of one dimension, or of two: copies, and the shards of each (FSDP2, HSDP)."""
+    precision = MixedPrecisionPolicy(
+        param_dtype=torch.bfloat16 if low_precision else None,
+        reduce_dtype=torch.float32,
+        cast_forward_inputs=False,  # the rotary tables stay fp32
+    )
+    for module in (*network.layers, network):
+        fully_shard(module, mesh=mesh, mp_policy=precision)
+    for part in network.modules():
+        if isinstance(part, FSDPModule):
+            part.set_gradient_divide_factor(1.0)
+            part.set_force_sum_reduction_for_comms(True)
 
 
 def local(tensor: Tensor) -> Tensor:

@@ -1,12 +1,12 @@
 """What a training will need before it is begun: whether it fits, how fast it goes, how long it takes, what it costs.
 
-    shape, cards, batch ─► layouts that are possible ─► memory and seconds of each ─► the fastest that fits
+    shape, cards, batch ─► placements that are possible ─► memory and seconds of each ─► the fastest that fits
                                                                                      └─ the nearest to one that does not
 
 A step's time is a sum of what its kernels do: products against what the card reaches on large ones, attention at a share of that,
-everything element-wise and the optimizer at the speed of memory, and the tenth of the communication that computing does not hide.
-The constants come from a profile of the 1.3B on an H100 and a fit to the runs of `measured.toml`: those are met within 8 %, cards
-without a run there and more than two cards are extrapolated. Larger groups than a host share one copy of the model per host.
+everything element-wise, the optimizer and the copies around messages at the speed of memory, and the tenth of the messages that
+computing does not hide. The constants are fitted to the runs of `measured.toml`, which are met within 3 %; cards without a run
+there and more than two cards are extrapolated. Larger groups than a host share one copy of the model per host.
 """
 
 import dataclasses
@@ -21,17 +21,17 @@ from typing import Any
 from polyglot_lm.model.config import POLYGLOT_KO, ModelConfig
 from polyglot_lm.pipeline import Recompute, UserError
 from polyglot_lm.training.gpus import Gpu, gpu_named
-from polyglot_lm.training.memory import ERROR as MEMORY_ERROR
-from polyglot_lm.training.memory import RECOMPUTE, Layout, Precision, memory_gib
+from polyglot_lm.training.memory import RECOMPUTE, SPARE, Placement, Precision, memory_gib
 from polyglot_lm.training.metrics import causal_flops_per_token, utilization
 
-SPEED_ERROR = 0.08  # the largest over the measured runs
-PRODUCT_SHARE = 0.92  # of a large product's rate, what a model's own products reach
-ATTENTION_SHARE = 0.41  # of it, what causal attention reaches, forward and backward
-ELEMENT_BYTES = 145  # moved a token, layer and dimension of the width by all that is no product
-FP8_ELEMENT_GAIN = 2.3  # so many times as much with quantisation
-OPTIMIZER_BYTES = 60  # moved a parameter and step: clipping and Adam
-CAST_BYTES = 18  # moved a parameter and micro-batch: into the format computed in, and gradients out of it
+SPEED_ERROR = 0.03  # the largest over the measured runs
+PRODUCT_SHARE = 0.93  # of a large product's rate, what a model's own products reach
+ATTENTION_SHARE = 0.46  # of it, what causal attention reaches, forward and backward
+ELEMENT_BYTES = 150  # moved a token, layer and dimension of the width by all that is no product
+FP8_ELEMENT_GAIN = 1.3  # so many times as much with quantisation
+OPTIMIZER_BYTES = 32  # moved a parameter and step: clipping and Adam
+CAST_BYTES = 9  # moved a parameter and micro-batch: into the format computed in, and gradients added up
+GATHER_BYTES = 35  # moved further where blocks are gathered: copies before and after messages, and gradients cast for their sum
 MESSAGE_BYTES = 8  # sent a parameter and micro-batch: bf16 twice, fp32 gradients
 EXPOSED = 0.1  # of communication, when computing takes longer than it
 MOST_GPUS = 4096
@@ -49,7 +49,6 @@ class Wish:
     batch_windows: int
     tokens: int
     precision: Precision
-    chunk_tokens: int = 8192
     micro_batch: int | None = None
     recompute: Recompute | None = None
     shards: int | None = None
@@ -72,7 +71,7 @@ class Plan:
     """One way to carry a training out. Rates are of all cards together; `memory` is GiB by component on each."""
 
     wish: Wish
-    layout: Layout
+    placement: Placement
     memory: dict[str, float]
     tokens_s: float
 
@@ -82,8 +81,8 @@ class Plan:
 
     @property
     def fits(self) -> bool:
-        """Whether it fits even if it needs more than estimated, by the largest error that was seen."""
-        return self.memory_gib * (1 + MEMORY_ERROR) <= self.wish.gpu.memory_gib
+        """Whether it fits with some memory to spare."""
+        return self.memory_gib * (1 + SPARE) <= self.wish.gpu.memory_gib
 
     @property
     def mfu(self) -> float:
@@ -106,17 +105,17 @@ class Plan:
         found = [f"{other.wish.gpus} GPUs"] if other.wish.gpus != self.wish.gpus else []
         titles = {"shards": "shards", "micro_batch": "micro-batch", "recompute": "recomputation"}
         asked = {name: getattr(self.wish, name) for name in titles}
-        given = {name: getattr(other.layout, name) for name in titles}
+        given = {name: getattr(other.placement, name) for name in titles}
         return found + [f"{title} {given[name]}" for name, title in titles.items() if asked[name] not in (None, given[name])]
 
 
 def plan_training(wish: Wish) -> tuple[Plan, Plan | None]:
-    """Return the fastest layout that meets the wish and, where none of those fits, the smallest change that does.
+    """Return the fastest placement that meets the wish and, where none of those fits, the smallest change that does.
 
     The change is to the fewest of the shards, micro-batch and recomputation that were asked for, the fastest among equals; if none
     helps, to the fewest more cards. None when nothing up to 4,096 cards fits.
     """
-    met = [plan_of(wish, layout) for layout in layouts(wish)]
+    met = [plan_of(wish, placement) for placement in placements(wish)]
     fitting = [plan for plan in met if plan.fits]
     if fitting:
         return max(fitting, key=lambda plan: plan.tokens_s), None
@@ -130,14 +129,14 @@ def smallest_change(plan: Plan) -> Plan | None:
     while gpus <= min(MOST_GPUS, free.batch_windows):
         if free.batch_windows % gpus == 0:
             wish = dataclasses.replace(free, gpus=gpus)
-            fitting = [found for found in (plan_of(wish, layout) for layout in layouts(wish)) if found.fits]
+            fitting = [found for found in (plan_of(wish, placement) for placement in placements(wish)) if found.fits]
             if fitting:
                 return min(fitting, key=lambda found: (len(plan.changes(found)), -found.tokens_s))
         gpus *= 2
     return None
 
 
-def layouts(wish: Wish) -> Iterator[Layout]:
+def placements(wish: Wish) -> Iterator[Placement]:
     """Yield what may be chosen: micro-batches that divide a card's part, and copies of one card, one host or all."""
     part = wish.batch_windows // wish.gpus
     host = math.gcd(wish.gpus, GPUS_OF_A_HOST)
@@ -147,43 +146,43 @@ def layouts(wish: Wish) -> Iterator[Layout]:
     shards = [wish.shards] if wish.shards else sorted({1, host, wish.gpus})
     recompute = [wish.recompute] if wish.recompute else RECOMPUTE
     for micro_batch, shared, again in itertools.product(micro_batches, shards, recompute):
-        yield Layout(
+        yield Placement(
             shards=shared,
-            gathered=shared > 1,
             micro_batch=micro_batch,
             accumulated=part // micro_batch,
             recompute=again,
             precision=wish.precision,
-            chunk_tokens=wish.chunk_tokens,
         )
 
 
-def plan_of(wish: Wish, layout: Layout) -> Plan:
-    seconds = step_seconds(wish.model, wish.gpu, layout, copies=wish.gpus // layout.shards)
+def plan_of(wish: Wish, placement: Placement) -> Plan:
+    seconds = step_seconds(wish.model, wish.gpu, placement, copies=wish.gpus // placement.shards)
     tokens_s = wish.batch_windows * wish.model.context / seconds
-    return Plan(wish=wish, layout=layout, memory=memory_gib(wish.model, layout), tokens_s=tokens_s)
+    return Plan(wish=wish, placement=placement, memory=memory_gib(wish.model, placement), tokens_s=tokens_s)
 
 
-def step_seconds(model: ModelConfig, gpu: Gpu, layout: Layout, *, copies: int) -> float:
+def step_seconds(model: ModelConfig, gpu: Gpu, placement: Placement, *, copies: int) -> float:
     """Return the time of one step, of which every card computes `accumulated` micro-batches."""
-    computing = layout.accumulated * micro_batch_seconds(model, gpu, layout)
-    optimizer = OPTIMIZER_BYTES * model.num_parameters / layout.shards / gpu.memory_bytes_s
-    link = gpu.link_bytes_s if layout.shards <= GPUS_OF_A_HOST else gpu.network_bytes_s
-    sent = layout.accumulated * MESSAGE_BYTES * model.num_parameters * (layout.shards - 1) / layout.shards / link
-    wide = gpu.link_bytes_s if layout.shards * copies <= GPUS_OF_A_HOST else gpu.network_bytes_s
-    summed = 8 * model.num_parameters / layout.shards * (copies - 1) / copies / wide  # fp32 gradients there and back, once a step
+    computing = placement.accumulated * micro_batch_seconds(model, gpu, placement)
+    optimizer = OPTIMIZER_BYTES * model.num_parameters / placement.shards / gpu.memory_bytes_s
+    link = gpu.link_bytes_s if placement.shards <= GPUS_OF_A_HOST else gpu.network_bytes_s
+    sent = placement.accumulated * MESSAGE_BYTES * model.num_parameters * (placement.shards - 1) / placement.shards / link
+    wide = gpu.link_bytes_s if placement.shards * copies <= GPUS_OF_A_HOST else gpu.network_bytes_s
+    gradients = 8 * model.num_parameters / placement.shards  # fp32, there and back
+    summed = gradients * (copies - 1) / copies / wide  # once a step
     return max(computing, sent + summed) + EXPOSED * min(computing, sent + summed) + optimizer
 
 
-def micro_batch_seconds(model: ModelConfig, gpu: Gpu, layout: Layout) -> float:
-    tokens = layout.micro_batch * model.context
-    again = {"none": 0.0, "selective": 0.0, "full": 1 / 3}[layout.recompute]  # of all products are the forward ones
+def micro_batch_seconds(model: ModelConfig, gpu: Gpu, placement: Placement) -> float:
+    tokens = placement.micro_batch * model.context
+    again = 1 / 3 if placement.recompute == "full" else 0.0  # of all products are the forward ones
+    made_again = 0.0 if placement.recompute == "none" else 1 / 3
     head = 6 * model.vocab_size * model.width * tokens
     blocks = (6 * (model.num_parameters - 2 * model.vocab_size * model.width) * tokens) * (1 + again)
     attention = 6 * model.num_layers * model.width * model.context * tokens * (1 + again)
-    elements = ELEMENT_BYTES * tokens * model.num_layers * model.width * (1 + (again if layout.recompute != "selective" else 1 / 3))
-    casts = CAST_BYTES * model.num_parameters
-    low = layout.precision == "fp8"
+    elements = ELEMENT_BYTES * tokens * model.num_layers * model.width * (1 + made_again)
+    casts = (CAST_BYTES + GATHER_BYTES * placement.gathered) * model.num_parameters
+    low = placement.precision == "fp8"
     products = gpu.matmul_flops * PRODUCT_SHARE
     return (
         head / products
@@ -203,16 +202,14 @@ def plan_of_measured(run: Mapping[str, Any]) -> Plan:
         tokens=1,
         precision=run["precision"],
     )
-    layout = Layout(
+    placement = Placement(
         shards=run["shards"],
-        gathered=run["gathered"],
         micro_batch=run["micro_batch"],
         accumulated=run["accumulated"],
         recompute=run["recompute"],
         precision=run["precision"],
-        chunk_tokens=run["chunk_tokens"],
     )
-    return plan_of(wish, layout)
+    return plan_of(wish, placement)
 
 
 def measured_runs() -> list[dict[str, Any]]:

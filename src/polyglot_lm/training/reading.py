@@ -23,7 +23,8 @@ class Reading:
         datasets = {name: TokenDataset(folder) for name, folder in plan.tokens.items()}
         shares, held, seed = read_shares(plan.mixture)
         occurrences = read_occurrences(plan.mixture, datasets)
-        self.sampler = Sampler(datasets, shares, held, plan.model.context, seed, occurrences=occurrences)
+        end = plan.config.steps * plan.config.batch_windows
+        self.sampler = Sampler(datasets, shares, held, plan.model.context, seed, occurrences=occurrences, end=end)
         self.plan, self.part = plan, part
         self.mixture = read_json(plan.mixture / MIXTURE_FILE)
         self.per_token: Mapping[str, Mapping[str, float]] = self.mixture["per_token"]

@@ -21,6 +21,7 @@ from polyglot_lm.pipeline import Runtime, UserError, read_json
 from polyglot_lm.training.checkpoint import STATE, Keep, Saver, checkpoints, lack_of_space, load_checkpoint, tensors_of
 from polyglot_lm.training.compute import Compute, loss_sum
 from polyglot_lm.training.config import Plan
+from polyglot_lm.training.loss import CHUNK_TOKENS
 from polyglot_lm.training.optim import build_optimizers, rate_factor, set_rate, state_bytes, take_steps
 from polyglot_lm.training.parallel import World
 from polyglot_lm.training.reading import Reading
@@ -28,7 +29,6 @@ from polyglot_lm.training.spikes import SpikeGuard
 from polyglot_lm.training.start import branch_point, copy_weights, descended, draw_weights, inherit_metrics, placed_network
 
 CHECKPOINTS = "checkpoints"
-LOSS_CHUNK_TOKENS = 8192  # whose logits exist at once
 
 
 class Taken(NamedTuple):
@@ -65,7 +65,7 @@ class Run:
             precision=config.precision,
             compile=world.device.type == "cuda" if layout.compile is None else layout.compile,
             recompute=layout.recompute,
-            loss_chunk_tokens=LOSS_CHUNK_TOKENS,
+            loss_chunk_tokens=CHUNK_TOKENS,
             z_loss=config.z_loss,
         )
         network = placed_network(plan.model, compute, world)
@@ -141,6 +141,11 @@ class Run:
     def tokens(self) -> int:
         return self.step * self.plan.tokens_a_step
 
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors of a checkpoint; the optimizers' are there after the first step."""
+        return tensors_of(self.network, self.optimizers, self.guard.tensors())
+
     def save(self) -> None:
         """Begin to save; the training may go on."""
         state = {
@@ -151,4 +156,4 @@ class Run:
             "model": asdict(self.plan.model),
             "world": {"processes": self.world.size, "shards": self.world.shards, "tensor": self.world.tensor},
         }
-        self.saver.begin(self.step, tensors_of(self.network, self.optimizers, self.guard.tensors()), state, self.keep)
+        self.saver.begin(self.step, self.tensors, state, self.keep)

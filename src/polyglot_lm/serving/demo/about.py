@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from polyglot_lm.languages import languages
+from polyglot_lm.pages.page import number, table
 from polyglot_lm.release.card import CARD_FILE
-from polyglot_lm.serving.demo.panels import escaped, notice_box
+from polyglot_lm.serving.demo.panels import KINDS, escaped, notice_box
+from polyglot_lm.serving.guard.guard import Coverage
 from polyglot_lm.serving.moderation import Guard
 
 LIMITS = (
@@ -17,6 +20,10 @@ MODES = {
     "log": "The guard keeps a log of what it would have done, and changes nothing.",
     "enforce": "The guard reads prompts before the model does, and what the model writes before you do. It misses things.",
 }
+EVERYWHERE = (
+    '<p class="note">Cards, e-mail and IP addresses are found in every language; names and places in none. Where there is no '
+    "classifier, no labelled sentences with an open licence were found, and word lists are all there is.</p>"
+)
 NOT_RELEASED = "Nothing was released under this number: it waits for a curator, was rejected, or its time of keeping is over."
 
 
@@ -35,7 +42,22 @@ def has_card(folder: Path | None) -> bool:
 
 
 def guard_note(guard: Guard | None) -> str:
-    return f"<p>{MODES[guard.mode if guard else 'off']}</p>"
+    """Say how the guard stands and what it checks in each language."""
+    mode = f"<p>{MODES[guard.mode if guard else 'off']}</p>"
+    if guard is None or guard.mode == "off":
+        return mode
+    rows = table(("", "Listed words", "Classifier", "Personal information"), map(coverage_row, guard.coverage()))
+    return f'{mode}<div class="words">{rows}</div>{EVERYWHERE}'
+
+
+def coverage_row(covered: Coverage) -> tuple[str, ...]:
+    learned = f"learned from {number(covered.sentences)} sentences, {number(covered.offensive)} of them offensive"
+    return (
+        escaped(languages()[covered.language].name),
+        number(covered.listed_words),
+        f"{', '.join(covered.classifier)}; {learned}" if covered.classifier else "none",
+        ", ".join(KINDS[kind] for kind in covered.personal_information) or "–",
+    )
 
 
 def released_note(refusal: str, text: str | None) -> str:

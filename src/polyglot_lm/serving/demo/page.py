@@ -29,8 +29,11 @@ NOBODY = "none"
 MOST_TOKENS = 512  # of one click; the API gives more
 LOADING = '<p class="note">The model is still being loaded.</p>'
 NO_TOKENS = '<p class="note">The tokenizer of this model is not at hand; it runs behind another server.</p>'
+LONG = '<p class="note">The prompt is too long to be shown by its tokens.</p>'
 SIDES = 2
-MAX_SEED = 2**31
+DRAWN_SEEDS = 2**31
+SEED_DIGITS = 18  # engines take 63 bits
+CUT_CHARS = 20_000  # of a prompt that is cut with every keystroke
 
 
 def demo_page(service: Service, folders: Mapping[str, Path | None]) -> gr.Blocks:
@@ -64,12 +67,11 @@ class Page:
                 self.review_box()
             with gr.Accordion("What the guard checks", open=False, elem_classes="below"):
                 gr.HTML(guard_note(self.service.guard))
-            buttons = [write, stop]
             gr.on(
                 [write.click, prompt.submit],
                 self.answer,
                 [prompt, *models, *settings],
-                [*answers, *buttons],
+                [*answers, write, stop],
                 show_progress="hidden",
                 concurrency_limit=None,
                 api_visibility="private",
@@ -135,6 +137,7 @@ class Page:
         """Return the settings in the order of `sampling_of`; one that no model here honours cannot be moved."""
         engines = self.service.models.values()
         honoured = frozenset[str]().union(*(engine.honours for engine in engines))
+        most = min(MOST_TOKENS, max(engine.context for engine in engines))
 
         def slider(name: str, label: str, bounds: tuple[float, float, float], value: float, info: str) -> gr.Slider:
             low, high, step = bounds
@@ -144,7 +147,7 @@ class Page:
 
         with gr.Group():
             sliders = [
-                slider("max_tokens", "Tokens at most", (1, MOST_TOKENS, 1), 80, "A token is some letters."),
+                slider("max_tokens", "Tokens at most", (1, most, 1), min(80, most), "A token is some letters."),
                 slider("temperature", "Temperature", (0, 2, 0.05), 0.8, "0 takes the likeliest token."),
                 slider("top_p", "Top-p", (0.05, 1, 0.05), 0.95, "The likeliest of this total probability."),
                 slider("top_k", "Top-k", (0, 200, 1), 0, "So many of the likeliest; 0 is all."),
@@ -174,12 +177,12 @@ class Page:
         names = chosen(first, beside)
         unused = [gr.skip()] * (SIDES - len(names))
         try:
-            drawn = secrets.randbelow(MAX_SEED)
+            drawn = secrets.randbelow(DRAWN_SEEDS)
             samplings = {name: sampling_of(given, drawn if "seed" in self.service.models[name].honours else None) for name in names}
         except UserError as refusal:
             yield [*(drawn_panel(Panel(model=name, refusal=str(refusal))) for name in names), *unused, gr.skip(), gr.skip()]
             return
-        writing = Writing(self.service, samplings, prompt, client_of(request))
+        writing = Writing(self.service, samplings, prompt, client_of(request), session_of(request))
         self.writings[session_of(request)] = writing
         buttons = [gr.Button(interactive=False), gr.Button(interactive=True)]
         try:
@@ -205,7 +208,9 @@ class Page:
         engine = self.service.models[name]
         if not engine.ready:
             return LOADING
-        tokens = engine.tokens(prompt[: self.service.limits.prompt_bytes])
+        if len(prompt) > CUT_CHARS:
+            return LONG
+        tokens = engine.tokens(prompt)
         if tokens is None:
             return NO_TOKENS
         if name not in self.costs:
@@ -254,7 +259,6 @@ def sampling_of(given: Sequence[Any], drawn_seed: int | None) -> Sampling:
 
 
 def whole_number(seed: str) -> int:
-    try:
-        return int(seed)
-    except ValueError:
-        raise UserError(f"the seed is {seed[:40]!r}; write a whole number, or leave it empty") from None
+    if not (seed.strip().isdecimal() and len(seed.strip()) <= SEED_DIGITS):
+        raise UserError(f"the seed is {seed[:40]!r}; write a whole number of up to {SEED_DIGITS} digits, or leave it empty")
+    return int(seed)

@@ -25,6 +25,17 @@ DONE = {
     ("completion", Action.HOLD): "The text is held for a curator from here on, and what follows was not written.",
     ("completion", Action.REFUSE): "The text was refused from here on, and what follows was not written.",
 }
+KINDS = {
+    "acc": "accounts",
+    "tell": "telephones",
+    "rrn": "national numbers",
+    "card": "cards",
+    "email": "e-mail",
+    "ip": "IP addresses",
+    "passport": "passports",
+    "tax": "tax numbers",
+}
+WITHHELD = "It is withheld: no curator is asked here."
 NOTED = "The guard only keeps a log here: it would have acted, and changed nothing."
 
 
@@ -41,7 +52,6 @@ class Panel:
     seed: int | None = None
     seconds: float = 0.0
     stopped: bool = False
-    enforcing: bool = True
 
     def after(self, event: Event, seconds: float) -> "Panel":
         """Return the panel with one more event in it."""
@@ -60,7 +70,7 @@ class Panel:
     @property
     def shown_prompt(self) -> str:
         """Return the prompt as the model read it: masked where the guard masked it."""
-        masked = [notice.verdict.text for notice in self.notices if notice.direction == "prompt" and self.enforcing]
+        masked = [notice.verdict.text for notice in self.notices if notice.direction == "prompt" and notice.enforced]
         return masked[-1] if masked else self.prompt
 
 
@@ -79,7 +89,7 @@ def drawn_panel(panel: Panel) -> str:
     writing = not panel.ended
     caret = '<i class="caret"></i>' if writing else ""
     text = f'<span class="prompt">{escaped(panel.shown_prompt)}</span>{escaped(panel.text)}{caret}'
-    boxes = "".join(drawn_notice(notice, panel) for notice in panel.notices)
+    boxes = "".join(drawn_notice(notice) for notice in panel.notices)
     return answer(panel.model, "writing" if writing else "", f'<div class="text" dir="auto">{text}</div>{boxes}', foot(panel))
 
 
@@ -102,15 +112,20 @@ def foot(panel: Panel) -> str:
     return " · ".join(parts)
 
 
-def drawn_notice(notice: Notice, panel: Panel) -> str:
+def drawn_notice(notice: Notice) -> str:
     """Say what the guard did, each reason, and for what is held where its outcome can be seen."""
-    action = notice.verdict.action
-    story = DONE.get((notice.direction, action), "") if panel.enforcing else NOTED
-    reasons = "".join(f"<li>{escaped(reason.sentence())}</li>" for reason in notice.verdict.reasons)
-    review = f"<p>Review <code>{escaped(notice.review or '')}</code>: look it up below to see what the curator decided.</p>"
-    title = TITLES[action] if panel.enforcing else TITLES[Action.ALLOW]
-    body = f"{story}<ul>{reasons}</ul>{review if notice.review else ''}"
-    return notice_box(action.name.lower() if panel.enforcing else "allow", title, body)
+    action, reasons = notice.verdict.action, notice.verdict.reasons
+    named = (replace(reason, category=KINDS.get(reason.category, reason.category)) for reason in reasons)
+    listed = "".join(f"<li>{escaped(reason.sentence())}</li>" for reason in named)
+    if not notice.enforced:
+        return notice_box("allow", TITLES[Action.ALLOW], f"{NOTED}<ul>{listed}</ul>")
+    after = ""
+    if action >= Action.HOLD and notice.review:
+        number = f"<code>{escaped(notice.review)}</code>"
+        after = f"<p>Its number is {number}: look it up below to see what the curator decided.</p>"
+    elif action is Action.HOLD:
+        after = f"<p>{WITHHELD}</p>"
+    return notice_box(action.name.lower(), TITLES[action], f"{DONE.get((notice.direction, action), '')}<ul>{listed}</ul>{after}")
 
 
 def notice_box(kind: str, title: str, body: str) -> str:

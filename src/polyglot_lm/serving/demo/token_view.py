@@ -113,6 +113,8 @@ def premium_of(text: str, spent: Cost, costs: Mapping[str, Cost]) -> tuple[tuple
     code = language_of(text)
     if code is None or REFERENCE not in costs:
         return ("–", "premium"), "The language of this text is open, so it is compared with none."
+    if code == REFERENCE:
+        return ("–", "premium"), "The premium of a text is against English, and this is."
     language, english = languages()[code], english_tokens(spent, code, costs[REFERENCE])
     same = spent.num_bytes / language.byte_premium
     story = (
@@ -151,4 +153,5 @@ def openings_table(costs: Mapping[str, Cost]) -> str:
         for code, found in costs.items()
     ]
     story = "<h4>The same opening in every language</h4>"
-    return f'{story}<div class="costs">{table(("", "Tokens", "Bytes a token", "Premium", ""), rows)}</div>'
+    hint = '<p class="note">Measured on this one text; <code>polyglot tokenizer report</code> measures on your own.</p>'
+    return f'{story}<div class="costs">{table(("", "Tokens", "Bytes a token", "Premium", ""), rows)}</div>{hint}'

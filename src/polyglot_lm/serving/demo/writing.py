@@ -23,17 +23,16 @@ FAILED = "The server failed at this; its operator finds the reason in the log."
 class Writing:
     """The answers of one click, one a model, to the same prompt."""
 
-    def __init__(self, service: Service, samplings: Mapping[str, Sampling], prompt: str, client: str) -> None:
-        enforcing = service.guard is None or service.guard.mode == "enforce"
-        self.service, self.client = service, client
-        self.panels = [Panel(model=name, prompt=prompt, seed=one.seed, enforcing=enforcing) for name, one in samplings.items()]
+    def __init__(self, service: Service, samplings: Mapping[str, Sampling], prompt: str, client: str, user: str = "") -> None:
+        self.service, self.client, self.user = service, client, user
+        self.panels = [Panel(model=name, prompt=prompt, seed=one.seed) for name, one in samplings.items()]
         self.news = asyncio.Event()
         self.tasks = [asyncio.create_task(self.read(place, samplings[panel.model])) for place, panel in enumerate(self.panels)]
 
     async def read(self, place: int, sampling: Sampling) -> None:
         started = time.monotonic()
         panel = self.panels[place]
-        request = CompletionRequest(model=panel.model, prompts=(panel.prompt,), sampling=sampling)
+        request = CompletionRequest(model=panel.model, prompts=(panel.prompt,), sampling=sampling, user=self.user)
         try:
             async with aclosing(self.service.complete(request, self.client)) as events:
                 async for event in events:

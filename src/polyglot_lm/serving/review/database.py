@@ -66,9 +66,10 @@ class Finding(Table):
     """One reason of the guard's for an item; the fields of `guard.verdict.Reason`."""
 
     __tablename__ = "findings"
+    __table_args__ = (Index("findings_of_items", "item_id", "category"),)  # one on category alone would tempt SQLite to scan it
     number: Mapped[int] = mapped_column(primary_key=True)
-    item_id: Mapped[str] = mapped_column(ForeignKey("items.id", ondelete="CASCADE"), index=True)
-    category: Mapped[str] = mapped_column(index=True)
+    item_id: Mapped[str] = mapped_column(ForeignKey("items.id", ondelete="CASCADE"))
+    category: Mapped[str]
     source: Mapped[str]
     language: Mapped[str]
     action: Mapped[int]

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from polyglot_lm.pipeline import UserError
 from polyglot_lm.serving.guard.verdict import Action
-from polyglot_lm.serving.review.database import Item, Status
+from polyglot_lm.serving.review.database import Finding, Item, Status
 
 Decision = Literal["approve", "edit", "reject", "label", "reopen"]
 OUTCOMES: Mapping[Decision, Status] = {"approve": "approved", "edit": "edited", "reject": "rejected", "reopen": "waiting"}
@@ -25,7 +25,7 @@ DONE = {
 }  # how the audit trail is told
 PERSONAL = "personal information"
 LABELS = ("insult", "hate", "sexual", "violence", "self-harm", "crime", PERSONAL)
-MAX_EDITED_LETTERS = 200_000
+MAX_EDITED_LETTERS = 100_000
 
 
 class ReviewConflictError(UserError):
@@ -60,8 +60,13 @@ def check(item: Item, decision: Decision, edited: str | None) -> None:
 
 
 def labels_for(item: Item, own: Iterable[str]) -> list[str]:
-    """Return what an item may be called: the queue's own labels, then the guard's categories for it and what it is called."""
-    return list(dict.fromkeys([*own, *(finding.category for finding in item.findings), *item.labels]))
+    """Return what an item may be called: the queue's own labels, then the guard's for it and what it is called already."""
+    return list(dict.fromkeys([*own, *map(label_of, item.findings), *item.labels]))
+
+
+def label_of(finding: Finding) -> str:
+    """Return the label that a finding speaks for: its category, or for an identifier of any kind one label for all."""
+    return PERSONAL if finding.source == PERSONAL else finding.category
 
 
 def checked_labels(labels: Collection[str], known: Collection[str]) -> list[str]:
@@ -74,8 +79,8 @@ def checked_labels(labels: Collection[str], known: Collection[str]) -> list[str]
 
 def held_for(item: Item) -> list[str]:
     """Return the categories for which the guard held an item, or all it noticed where none was enough."""
-    strict = [finding.category for finding in item.findings if finding.action >= Action.HOLD]
-    labels = list(dict.fromkeys(strict or [finding.category for finding in item.findings]))
+    strict = [finding for finding in item.findings if finding.action >= Action.HOLD]
+    labels = list(dict.fromkeys(map(label_of, strict or item.findings)))
     if not labels:
         raise UserError("the guard gave no reason here; choose a label, so that it can learn one")
     return labels
@@ -87,8 +92,7 @@ def training_rows(item: Item) -> Iterator[dict[str, Any]]:
     `offensive` says whether a label is more than personal information, which rules find and no classifier learns. An item
     whose language is unknown teaches nothing: classifiers are of languages.
     """
-    private = {PERSONAL, *(finding.category for finding in item.findings if finding.source == PERSONAL)}
     shared = {"language": item.language, "decision": str(item.status), "model": item.model}
     taught = [(item.completion or item.prompt, item.labels)] + ([(item.edited, [])] if item.edited is not None else [])
     for text, labels in taught if item.language else ():
-        yield {"text": text, "offensive": not private.issuperset(labels), "labels": labels, **shared}
+        yield {"text": text, "offensive": not {PERSONAL}.issuperset(labels), "labels": labels, **shared}

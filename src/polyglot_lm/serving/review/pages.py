@@ -103,7 +103,7 @@ OwnForm = Depends(own_form)
 def login_page(request: Request, accounts: People) -> Response:
     if accounts.signed_in(request.cookies.get(COOKIE, "")):
         return to(request, "/")
-    return page(request, "login.html")
+    return page(request, "login.html", nobody=not accounts.all())
 
 
 @router.post("/login")
@@ -111,7 +111,9 @@ def login(request: Request, accounts: People, name: Annotated[str, Form()] = "",
     try:
         key = accounts.sign_in(name, password, request.client.host if request.client else "")
     except SignInError as error:
-        refused = page(request, "login.html", status=429 if error.wait_seconds else 401, name=name, problem=str(error))
+        refused = page(
+            request, "login.html", status=429 if error.wait_seconds else 401, name=name, problem=str(error), nobody=False
+        )
         if error.wait_seconds:
             refused.headers["retry-after"] = str(math.ceil(error.wait_seconds))
         return refused
@@ -303,7 +305,7 @@ def templates() -> Jinja2Templates:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("clock", "excerpt", "language_name", "span", "stretches"):
+    for name in ("category_name", "clock", "excerpt", "language_name", "span", "stretches"):
         environment.globals[name] = getattr(showing, name)
     environment.globals["statuses"] = STATUSES
     environment.globals["versions"] = {name: hashlib.sha256(asset(name)).hexdigest()[:12] for name in ASSETS}

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MAX_FORM_BYTES = 4_000_000  # the longest edited text, nine bytes a letter when a form carries it
+MAX_FORM_BYTES = 1_000_000  # the longest edited text, nine bytes a letter when a form carries it
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; form-action 'self'; "

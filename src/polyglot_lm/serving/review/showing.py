@@ -59,10 +59,15 @@ def excerpt(item: Item) -> str:
     return words if len(words) <= EXCERPT_LETTERS else f"{words[:EXCERPT_LETTERS].rstrip()} …"
 
 
+def category_name(category: str) -> str:
+    """Write a category of the guard's: a kind of identifier by its name, others as they are."""
+    return KIND_NAMES.get(category, category)
+
+
 def reason(finding: Finding) -> Reason:
-    """Return the guard's reason as it was."""
+    """Return the guard's reason as it was, with its category written out."""
     return Reason(
-        category=finding.category,
+        category=category_name(finding.category),
         source=finding.source,  # type: ignore[arg-type]  # one of the three, as the guard wrote it
         language=finding.language,
         action=Action(finding.action),
