@@ -156,7 +156,14 @@ class Service:
         """
         self.rate.take(client)
         engine = self.engine(request.model)
-        with self.line.admit(client, len(request.prompts) * request.n):
+        completions = len(request.prompts) * request.n
+        if completions > self.limits.choices:
+            raise RequestError(
+                f"this asks for {completions} completions at once, more than {self.limits.choices}; send fewer prompts or less n",
+                code="invalid_value",
+                param="n",
+            )
+        with self.line.admit(client, completions):
             prompts = await asyncio.to_thread(self.accept, request, engine)
             async with aclosing(self.write_all(request, prompts, engine, client)) as events:
                 async for event in events:
