@@ -45,20 +45,21 @@ PLANS = {
         "1.3b:fp8:2:fsdp:16:4:none",
         "3.8b:bf16:1:fsdp:8:4:none",
         "3.8b:bf16:2:fsdp:8:4:none",
-        "12.8b:bf16:2:fsdp:3:4:selective",
+        "12.8b:bf16:2:fsdp:4:4:selective",
         "12.8b:fp8:2:fsdp:3:4:selective",
     ),
     "eight": (
         *(f"1.3b:{precision}:{gpus}:fsdp:16:4:none" for precision in ("bf16", "fp8") for gpus in (1, 2, 4, 8)),
-        *(f"3.8b:{precision}:{gpus}:fsdp:4:8:selective" for precision in ("bf16", "fp8") for gpus in (1, 2, 4, 8)),
+        *(f"3.8b:{precision}:1:fsdp:4:16:selective" for precision in ("bf16", "fp8")),
+        *(f"3.8b:{precision}:{gpus}:fsdp:8:8:selective" for precision in ("bf16", "fp8") for gpus in (2, 4, 8)),
         *(f"5.8b:{precision}:{gpus}:fsdp:4:8:selective" for precision in ("bf16", "fp8") for gpus in (2, 4, 8)),
-        *(f"12.8b:{precision}:{gpus}:fsdp:4:8:full" for precision in ("bf16", "fp8") for gpus in (4, 8)),
+        *(f"12.8b:{precision}:{gpus}:fsdp:2:16:selective" for precision in ("bf16", "fp8") for gpus in (4, 8)),
         *(f"1.3b:bf16:{gpus}:fsdp:16:{32 // gpus}:none" for gpus in (1, 2, 4)),  # strong: always 512 windows
+        "12.8b:bf16:8:fsdp:5:6:selective",
         "1.3b:bf16:8:copies:16:4:none",
-        "3.8b:bf16:8:hsdp4:4:8:selective",
+        "3.8b:bf16:8:hsdp4:8:8:selective",
         "5.8b:bf16:8:hsdp4:4:8:selective",
         "12.8b:bf16:8:tp2:4:16:full",
-        "3.8b:bf16:8:tp2:8:8:full",
     ),
 }
 

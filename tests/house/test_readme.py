@@ -12,7 +12,7 @@ import pytest
 from conftest import SENTENCES, tiny_texts
 
 REPOSITORY = Path(__file__).parents[2]
-NAMES = "balance corpus curator demo evaluation release tokenizer".split()
+NAMES = "balance corpus curator demo evaluation guard release tokenizer".split()
 DOCS = [REPOSITORY / "docs" / f"{name}.md" for name in NAMES]
 PAGES = {path: path.read_text(encoding="utf-8") for path in (REPOSITORY / "README.md", *DOCS)}
 README = PAGES[REPOSITORY / "README.md"]

@@ -100,6 +100,7 @@ class World:
             "mfu": 0.4,
             "card": "made up",
             "torch": "2.13",
+            "steps": 1000,
         }
         (folder / "run.json").write_text(json.dumps(record | more))
         return folder

@@ -10,8 +10,9 @@ import pytest
 from made_up_runs import CODES, CONTENT, SKEW, UNIFORM, World, write_arms
 
 from polyglot_lm.pipeline import CorruptFileError, UserError
+from polyglot_lm.study.arms import Arms
 from polyglot_lm.study.documents import draw
-from polyglot_lm.study.records import LANGUAGES_TABLE, RUNS_TABLE, document_bits, read_runs, sizes, write_tables
+from polyglot_lm.study.records import LANGUAGES_TABLE, RUNS_TABLE, document_bits, pardoned, read_runs, sizes, write_tables
 from polyglot_lm.study.yardstick import all_frozen, frozen, ln_r
 
 
@@ -97,6 +98,27 @@ def test_the_reference_is_the_best_setting_of_the_selection_split_and_the_mean_o
     assert len(reference.sweep) == 4 and reference.edges == ["lowest rate"]
     uniform = next(run for run in runs if run.arm == "uniform")
     assert ln_r(uniform, {"ko": reference})["ko"] == pytest.approx(-0.01 * 6 - 0.05, abs=0.02)
+
+
+def test_a_run_with_too_many_spikes_does_not_count_and_chooses_still(tmp_path: Path) -> None:
+    world = World(folder=tmp_path)
+    write_arms(world, seeds=2)
+    for folder in [*(tmp_path / "references").glob("*-ko-27m-0-8-0.001-*"), next((tmp_path / "arms").glob("uniform-*-1-64-*"))]:
+        changed(folder, spikes=11)
+    runs = read_runs(tmp_path)
+    assert sum(run.excluded for run in runs) == 2
+    reference = all_frozen(runs, "27m", CODES)["ko"]
+    assert reference.setting == (8, 1e-3) and [run.seed for run in reference.runs] == [1, 2]
+    assert Arms(runs, "27m", CODES).seeds_of("bloom", "uniform") == [0]
+    assert Arms(pardoned(runs), "27m", CODES).seeds_of("bloom", "uniform") == [0, 1]
+
+
+def test_where_all_have_spikes_the_reference_is_what_there_is(tmp_path: Path) -> None:
+    world = World(folder=tmp_path)
+    write_arms(world, seeds=1)
+    for folder in (tmp_path / "references").glob("*-ko-*"):
+        changed(folder, spikes=11)
+    assert len(all_frozen(read_runs(tmp_path), "27m", CODES)["ko"].runs) == 3
 
 
 def test_references_of_more_content_are_told_by_what_they_read(tmp_path: Path) -> None:

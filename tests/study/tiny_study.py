@@ -66,7 +66,7 @@ def protocol(**changed: Any) -> Protocol:
         "languages": LANGUAGES,
         "size": "tiny",
         "context": 32,
-        "content": 1500.0,
+        "content": 2500.0,
         "max_epochs": 1.5,
         "arms": ARMS,
         "seeds": 2,
@@ -80,8 +80,9 @@ def protocol(**changed: Any) -> Protocol:
         "synergy_seeds": 1,
         "ladder": ("tiny",),
         "ladder_seeds": 1,
-        "probes": 2,
+        "probes": 5,
         "probe_size": "tiny",
+        "confirm_size": "tiny",
     }
     return Protocol(**{**decisions, **changed})
 

@@ -172,6 +172,7 @@ def protocol_of(
         ladder_seeds=3,
         probes=64,
         probe_size="10m",
+        confirm_size="110m",
     )
 
 

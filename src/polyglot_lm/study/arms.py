@@ -16,7 +16,7 @@ import numpy.typing as npt
 from polyglot_lm.study.documents import Drawn, draw
 from polyglot_lm.study.records import Run, same_size
 from polyglot_lm.study.statistics import Estimate, estimate, holm
-from polyglot_lm.study.yardstick import References, all_frozen, ln_r
+from polyglot_lm.study.yardstick import References, all_frozen, counting, ln_r
 
 Floats = npt.NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]  # ln r [..., languages] to [...]
@@ -71,7 +71,7 @@ class Arms:
     def __init__(self, runs: Sequence[Run], size: str, codes: Sequence[str], part: str = "test") -> None:
         self.size, self.codes, self.part = size, tuple(codes), part
         self.references: References = all_frozen(runs, size, codes)
-        own = [run for run in same_size(runs, size, "arms") if set(codes) <= set(run.bits_per_byte.get(part, {}))]
+        own = [run for run in counting(same_size(runs, size, "arms")) if set(codes) <= set(run.bits_per_byte.get(part, {}))]
         self.runs: dict[str, dict[int, Run]] = {arm: {} for arm in ARMS if any(run.arm == arm for run in own)}
         for run in own:
             self.runs.setdefault(run.arm, {})[run.seed] = run

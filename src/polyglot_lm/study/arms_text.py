@@ -103,6 +103,7 @@ def arms_text(found: Findings) -> list[str]:
         often = ", ".join(f"{code} {count}" for code, count in found.arms.worst_languages(arm).items())
         other = found.flores if found.flores and arm in found.flores.runs else None
         flores = [signed(other.level(arm, statistic).mean if other else math.nan) for statistic in (mean_of, worst_of)]
+        flores[1] += f" ({', '.join(other.worst_languages(arm))})" if other else ""
         bias = signed(found.arms.bias_of_worst(arm), 4)
         rows.append([ARMS[arm], str(mean.seeds), with_interval(mean), with_interval(worst), often, bias, *flores])
     levels = ["mean ln r", "worst ln r", "worst: language, seeds", "bias of the worst"]
@@ -123,6 +124,22 @@ def differences_text(found: Findings) -> list[str]:
     ]
     heads = ["contrast", "mean ln r", "worst ln r", *(["FLORES mean", "FLORES worst"] if flores else [])]
     return ["### Differences, paired over seeds", "", *table(heads, rows)]
+
+
+def shared_text(found: Findings) -> list[str]:
+    """Tell what sharing one model gives or costs each language under uniform, on both test sets."""
+    sets = {"held-out text": found.arms, **({"FLORES devtest": found.flores} if found.flores else {})}
+    if any("uniform" not in arms.runs for arms in sets.values()):
+        return []
+    levels = {name: {code: arms.level("uniform", arms.language(code)) for code in found.codes} for name, arms in sets.items()}
+    rows = [[code, *(with_interval(of[code]) for of in levels.values())] for code in found.codes]
+    told = []
+    for name, of in levels.items():
+        helped = [code for code, one in of.items() if one.verdict(MARGIN) == "lower"]
+        cost = [code for code, one in of.items() if one.verdict(MARGIN) == "higher"]
+        told.append(f"On {name} sharing helps {listed(helped) if helped else 'none'} and costs {listed(cost) if cost else 'none'}.")
+    note = "References are taken as frozen: their own doubt is not in the intervals."
+    return ["### What sharing gives under uniform", "", *table(["language", *levels], rows), " ".join([*told, note]), ""]
 
 
 def price_text(found: Findings) -> list[str]:

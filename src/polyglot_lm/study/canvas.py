@@ -14,7 +14,7 @@ from polyglot_lm.pages.charts import Axis
 from polyglot_lm.pages.charts import label as plain_label
 
 WIDTH = 860
-INK, QUIET, RULE, GROUND = "#1c1f24", "#6a717c", "#e3e5e9", "#ffffff"
+INK, QUIET, RULE, GROUND = "#1c1f24", "#5a616b", "#e3e5e9", "#ffffff"
 WORSE, BETTER = (181, 29, 20), (0, 132, 107)
 TICKS = 6
 

@@ -59,7 +59,7 @@ def pareto(arms: Arms) -> str:
                 panel.whisker((mean.mean, mean.mean), (worst.low, worst.high), COLOURS[arm])
             panel.point(mean.mean, worst.mean, COLOURS[arm], f"{ARMS[arm]}: mean {mean.mean:+.4f}, worst {worst.mean:+.4f}")
     names = legend({ARMS[arm]: COLOURS[arm] for arm in where}, left=64, top=414)
-    title = f"Mean and worst of eight languages, {arms.size} parameters: lower left is better"
+    title = f"Mean and worst of the languages, {arms.size}: lower left is better"
     return picture([*left.body, *right.body, names], title=title, height=450)
 
 
@@ -153,7 +153,7 @@ def sweeps(references: References) -> str:
     rows = math.ceil(len(references) / 4)
     for number, (code, one) in enumerate(references.items()):
         left, top = 52 + 204 * (number % 4), 86 + 190 * (number // 4)
-        scale = Scale(low=rates[0] / 1.3, high=rates[-1] * 1.3, log=True, at=rates[::2], form="{:.2g}".format)
+        scale = Scale(low=rates[0] / 1.3, high=rates[-1] * 1.3, log=True)
         panel = Panel(left, top, left + 172, top + 128, scale, Scale(low=-0.4, high=10, at=[0, 2, 4, 6, 8]), title=code)
         best = one.sweep[one.setting]
         for batch in batches:

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from polyglot_lm.study.arms import ARMS, mean_of, worst_of
+from polyglot_lm.study.arms import ARMS, Arms, mean_of, worst_of
 from polyglot_lm.study.arms_text import Findings
 from polyglot_lm.study.documents import draw
 from polyglot_lm.study.ladder import Line, Rung, rungs
 from polyglot_lm.study.markdown import MARGIN, listed, probability, sentence, signed, table, with_interval
-from polyglot_lm.study.records import Run, same_size, sizes
+from polyglot_lm.study.records import MAX_SPIKES, Run, pardoned, same_size, sizes
 from polyglot_lm.study.search import Law
 from polyglot_lm.study.statistics import Estimate, estimate
 from polyglot_lm.study.transfer import Floats, Transfer
-from polyglot_lm.study.yardstick import all_frozen, ln_r
+from polyglot_lm.study.yardstick import all_frozen, counting, ln_r
 
 GOAL_SIZE, GOALS = "110m", (("mean", "test", -0.10), ("worst", "test", -0.06), ("worst", "flores", -0.02))
 SHARE_ERROR, MAX_EPOCHS = 0.005, 1.5
@@ -77,7 +77,7 @@ def speed(runs: Sequence[Run], size: str) -> str:
 
 def confirmations(found: Findings) -> Confirmed:
     """Return mean and worst of mixtures of the search, run again with fresh seeds, less uniform's with the same seeds and size."""
-    fresh = [run for run in found.runs if run.stage == "search" and run.confirmation]
+    fresh = [run for run in counting(found.runs) if run.stage == "search" and run.confirmation]
     result = {}
     for size in sizes(fresh):
         own = same_size(fresh, size, "search")
@@ -142,8 +142,8 @@ def accounts_text(found: Findings) -> list[str]:
     rows = []
     for stage in dict.fromkeys(run.stage for run in found.runs):
         own = [run for run in found.runs if run.stage == stage]
-        minutes, resumed = sum(run.seconds for run in own) / 60, sum(run.resumed > 0 for run in own)
-        rows.append([stage, str(len(own)), ", ".join(sizes(own)), f"{minutes:.1f}", str(resumed)])
+        minutes, again = sum(run.seconds for run in own) / 60, sum(run.resumed > 0 for run in own)
+        rows.append([stage, str(len(own)), ", ".join(sizes(own)), f"{minutes:.1f}", str(again)])
     planned = [run for run in found.runs if run.controller_log is None]
     error = max(abs(run.share_realised.get(code, 0.0) - share) for run in planned for code, share in run.share_planned.items())
     held = "within the half point asked for" if error <= SHARE_ERROR else "more than the half point asked for"
@@ -151,13 +151,38 @@ def accounts_text(found: Findings) -> list[str]:
     text = [
         "### Account of the runs",
         "",
-        *table(["stage", "runs", "sizes", "minutes of training", "resumed"], rows),
-        f"{len(found.runs)} runs, {minutes:.1f} minutes of training on {cards}. Realised shares differ from the planned by at most "
+        *table(["stage", "runs", "sizes", "minutes of training", "begun more than once"], rows),
+        f"{len(found.runs)} runs, {minutes:.1f} minutes of training on {cards}, added up over runs side by side. "
+        "Realised shares differ from the planned by at most "
         f"{100 * error:.2f} point, {held}; a controller has no plan.",
     ]
     if often := read_often(found.runs):
         text.append(f"Read more than {MAX_EPOCHS} times: {listed(often)}.")
-    return [*text, ""]
+    return [*text, "", *excluded_text(found)]
+
+
+def excluded_text(found: Findings) -> list[str]:
+    """Name the runs that the study's rule takes out, and say what the endpoints are with all of them."""
+    out = [run for run in found.runs if run.excluded]
+    if not out:
+        return ["No run is excluded.", ""]
+    told = [f"{ARMS.get(run.arm, f'{run.arm} {run.languages[0]}')} seed {run.seed}" for run in out if in_a_figure(found, run)]
+    every = Arms(pardoned(found.runs), found.size, found.codes).endpoints()
+    kept = [f"{each.name} {with_interval(one)}" for each, (one, _) in every.items()]
+    sweeps = f"{len(out) - len(told)} runs of sweeps, which choose settings all the same"
+    return [
+        f"Excluded, since more than {100 * MAX_SPIKES:g} % of the steps were left out as spikes: {listed([*told, sweeps])}. "
+        f"With none excluded: {listed(kept)}.",
+        "",
+    ]
+
+
+def in_a_figure(found: Findings, run: Run) -> bool:
+    """Tell whether a run would count in a figure: an arm, or a reference at its language's setting."""
+    if run.stage == "sweep":
+        return False
+    reference = found.arms.references.get(run.languages[0]) if run.stage == "references" else None
+    return reference is None or run.setting == reference.setting
 
 
 def read_often(runs: Sequence[Run]) -> list[str]:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from polyglot_lm.study.records import Run, sizes
+from polyglot_lm.study.records import Run, same_size, sizes
 from polyglot_lm.study.statistics import CONFIDENCE
 from polyglot_lm.study.student import quantile, two_sided_p
-from polyglot_lm.study.yardstick import frozen, ln_r
+from polyglot_lm.study.yardstick import counting, frozen, ln_r
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,8 +57,8 @@ def rungs(runs: Sequence[Run], arm: str, codes: Sequence[str], part: str = "test
     """Return an arm at every size that has it and references of all languages, smallest first."""
     found = []
     for size in sizes(runs):
-        own = [run for run in runs if run.stage in ("arms", "ladder") and (run.arm, run.size) == (arm, size)]
-        if not any(run.arm == "uniform" and run.size == size and run.stage in ("arms", "ladder") for run in runs) or not own:
+        own = [run for run in counting(same_size(runs, size, "arms", "ladder")) if run.arm == arm]
+        if not own or not any(run.arm == "uniform" for run in same_size(runs, size, "arms", "ladder")):
             continue
         references = frozen(runs, size, codes)
         if len(references) < len(codes):

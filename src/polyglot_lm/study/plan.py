@@ -7,9 +7,12 @@ follow from earlier records alone, so a study that was killed goes on with what 
 records of another.
 
 Sweeps are grids of batch and rate, rates a factor 2 apart, that grow by one rate where the best of a batch lies at an edge and that
-batch is within 2 % of the best of all. Losses are of the `select` text, the mean of ln bits over the languages scored.
+batch is within 2 % of the best of all. Losses are of the `select` text, the mean of ln bits over the languages scored. A training
+that is excluded is trained again with the next seed; a sweep has one seed, and excludes nothing.
 """
 
+import functools
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +20,17 @@ from typing import Any
 
 import numpy as np
 
-from polyglot_lm.mixture import Explicit
+from polyglot_lm.mixture import Explicit, Policy
 from polyglot_lm.study.gather import StudyData
 from polyglot_lm.study.protocol import UNIFORM, Protocol, Training, windows_of
 
 Record = Mapping[str, Any]
 NEAR = math.log(1.02)
+MOST_LEFT_OUT = 0.01  # of the steps, as spikes: a training that left out more is excluded
+FRESH = 101  # the first of the seeds that no arm has seen
 MOST_EXTENSIONS = 3
 CONCENTRATION = 1.0  # of the Dirichlet from which mixtures are drawn: even over all mixtures
+LEAST_SHARE = 0.02  # of what is drawn; the law of mixtures that is fitted to it diverges at 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +42,16 @@ class Choice:
 
 
 class Plan:
-    """The protocol over some data; `done` are records by stage and name."""
+    """The protocol over some data; `done` are records by stage and name, `frozen` the references written down, by size."""
 
-    def __init__(self, protocol: Protocol, data: StudyData, done: Mapping[tuple[str, str], Record]) -> None:
-        self.protocol, self.done = protocol, done
+    def __init__(
+        self,
+        protocol: Protocol,
+        data: StudyData,
+        done: Mapping[tuple[str, str], Record],
+        frozen: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        self.protocol, self.done, self.frozen = protocol, done, frozen or {}
         self.supply = {code: data.supplies["parity"][code] for code in protocol.languages}
         self.per_token = data.per_token("parity")
         self.tokenizers = data.tokenizers
@@ -80,7 +92,9 @@ class Plan:
 
     def arm(self, stage: str, name: str, seed: int, choice: Choice, *, size: str) -> Training:
         arm = self.protocol.arms[name]
-        references = self.frozen(size, "control") if arm.steered else None
+        references = None
+        if arm.steered:
+            references = {code: float(found["control"]) for code, found in self.frozen[size]["languages"].items()}
         return self.training(
             stage, name, seed, choice, size=size, policy=arm.policy, tokenizer=arm.tokenizer, references=references
         )
@@ -120,23 +134,17 @@ class Plan:
         missing, choice = self.swept(lambda c: self.reference(code, 1, c, size=size), batches)
         if choice is None:
             return missing, None
-        return self.lacking(
-            [self.reference(code, seed, choice, size=size) for seed in self.seeds(self.protocol.reference_seeds)]
-        ), choice
-
-    def frozen(self, size: str, part: str) -> dict[str, float]:
-        """Return the references' bits per byte of a split; `references` must be complete."""
-        return {code: found[part] for code, found in self.freeze(size)["languages"].items()}
+        wanted = self.seeded(lambda seed: self.reference(code, seed, choice, size=size), self.protocol.reference_seeds)
+        return self.lacking(wanted), choice
 
     def freeze(self, size: str) -> dict[str, Any]:
-        """Return the chosen reference of each language, its bits the mean over seeds."""
+        """Return the chosen reference of each language, its bits the mean over seeds; `references` must be complete."""
         languages = {}
         for code in self.protocol.languages:
             choice = self.reference_of(code, size)[1]
             assert choice is not None
-            records = [
-                self.record(self.reference(code, seed, choice, size=size)) for seed in self.seeds(self.protocol.reference_seeds)
-            ]
+            make = functools.partial(self.reference, code, choice=choice, size=size)
+            records = [self.record(training) for training in self.seeded(make, self.protocol.reference_seeds)]
             languages[code] = {
                 "batch_windows": choice.batch_windows,
                 "learning_rate": records[0]["learning_rate"],
@@ -150,12 +158,17 @@ class Plan:
         return {"size": size, "languages": languages}
 
     def arms(self, size: str) -> list[Training]:
-        """All arms, seed by seed, so that a study cut short has whole pairs; bloom and uniform of the ladder's sizes too."""
+        """All arms, seed by seed, so that a study cut short has whole pairs; every seed of any arm is also one of uniform."""
         choice = self.arms_choice(size)
         names = [name for name, arm in self.protocol.arms.items() if arm.tokenizer in self.tokenizers]
-        return self.lacking(
-            [self.arm("arms", name, seed, choice, size=size) for seed in self.seeds(self.protocol.seeds) for name in names]
-        )
+        wanted = [
+            training
+            for name in names
+            for training in self.seeded(functools.partial(self.arm, "arms", name, choice=choice, size=size), self.protocol.seeds)
+        ]
+        pairs = {training.seed for training in wanted} - {training.seed for training in wanted if training.arm == "uniform"}
+        wanted += [self.arm("arms", "uniform", seed, choice, size=size) for seed in pairs]
+        return self.lacking(sorted(wanted, key=lambda training: training.seed))
 
     def whole_budget(self, size: str) -> list[Training]:
         """Monolingual models of the arms' whole budget, at the arms' batch and half, once and twice the rate; seeds at the best."""
@@ -163,20 +176,20 @@ class Plan:
         for code in self.protocol.whole_budget:
             content = self.protocol.content * len(self.protocol.languages)
 
-            def alone(choice: Choice, seed: int = 1, code: str = code, content: float = content) -> Training:
+            def alone(choice: Choice, seed: int = 1, *, code: str = code, content: float = content) -> Training:
                 return self.training("references", "reference", seed, choice, size=size, languages=(code,), content=content)
 
             lacking, choice = self.swept(alone, (batch,))
-            missing += lacking or self.lacking(
-                [alone(choice, seed) for seed in self.seeds(self.protocol.reference_seeds) if choice]
-            )
+            if choice is not None:
+                lacking = self.lacking(self.seeded(functools.partial(alone, choice), self.protocol.reference_seeds))
+            missing += lacking
         return missing
 
     def synergy(self) -> list[Training]:
         """Pairs at D + D and single languages at 2 D; those at D are the references."""
         size, wanted = self.protocol.synergy_size, []
         choices = {code: self.reference_of(code, size)[1] for code in self.protocol.languages}
-        for seed in self.seeds(self.protocol.synergy_seeds):
+        for seed in range(1, self.protocol.synergy_seeds + 1):
             for number, one in enumerate(self.protocol.languages):
                 alone = choices[one]
                 assert alone is not None
@@ -191,8 +204,7 @@ class Plan:
         """A sweep, references, and uniform and bloom at another size."""
         if missing := self.sweep(size) or self.references(size):
             return missing
-        choice = self.arms_choice(size)
-        seeds = self.seeds(self.protocol.ladder_seeds)
+        choice, seeds = self.arms_choice(size), range(1, self.protocol.ladder_seeds + 1)
         return self.lacking([self.arm("ladder", name, seed, choice, size=size) for seed in seeds for name in ("uniform", "bloom")])
 
     def search(self) -> list[Training]:
@@ -202,30 +214,45 @@ class Plan:
         wanted = []
         for number in range(self.protocol.probes):
             drawn = generator.dirichlet(np.full(len(self.protocol.languages), CONCENTRATION))
-            weights = dict(zip(self.protocol.languages, np.maximum(drawn, 0.005).tolist(), strict=True))
+            weights = dict(zip(self.protocol.languages, np.maximum(drawn, LEAST_SHARE).tolist(), strict=True))
             policy = Explicit(unit="english_bytes", weights=weights)
             if self.within_supply(policy):
                 wanted.append(self.training("search", f"probe-{number:03d}", 1, choice, size=size, policy=policy))
         return self.lacking(wanted)
 
-    def confirm(self, name: str, shares: Mapping[str, float], size: str) -> list[Training]:
-        """A mixture that a search proposes, with seeds that no arm has seen."""
-        fresh = range(101, 101 + self.protocol.seeds)
-        policy, choice = Explicit(unit="english_bytes", weights=shares), self.arms_choice(size)
+    def confirmations(self, proposed: Mapping[str, Mapping[str, float]]) -> list[Training]:
+        """What a search proposes, and uniform beside it, at another size with seeds that no arm has seen."""
+        size = self.protocol.confirm_size
+        if missing := self.ladder(size) if size != self.protocol.size else []:
+            return missing
+        policies = {"uniform": UNIFORM} | {name: Explicit(unit="english_bytes", weights=found) for name, found in proposed.items()}
         return self.lacking(
-            [self.training("search", name, seed, choice, size=size, policy=policy, confirmation=True) for seed in fresh]
+            [
+                self.training("search", name, seed, self.arms_choice(size), size=size, policy=policy, confirmation=True)
+                for seed in range(FRESH, FRESH + self.protocol.seeds)
+                for name, policy in policies.items()
+                if self.within_supply(policy)
+            ]
         )
 
-    def within_supply(self, policy: Explicit) -> bool:
+    def within_supply(self, policy: Policy) -> bool:
         """Tell whether a mixture reads nothing more often than the protocol allows."""
-        total = self.protocol.content * len(self.protocol.languages)
-        shares = policy.shares(self.supply).values
-        return all(share * total <= self.protocol.max_epochs * self.supply[code]["english_bytes"] for code, share in shares.items())
+        tokens = sum(self.protocol.content / self.per_token[code] for code in self.protocol.languages)
+        shares = policy.shares(self.supply).converted("tokens", self.supply).values
+        return all(share * tokens <= self.protocol.max_epochs * self.supply[code]["tokens"] for code, share in shares.items())
 
     # ------------------------------------------------------------------ what is done
 
-    def seeds(self, count: int) -> range:
-        return range(1, count + 1)
+    def seeded(self, make: Callable[[int], Training], count: int) -> list[Training]:
+        """Return trainings of the first seeds that are not excluded."""
+        chosen: list[Training] = []
+        for seed in itertools.count(1):
+            training = make(seed)
+            if not excluded(self.done.get((training.stage, training.name))):
+                chosen.append(training)
+            if len(chosen) == count:
+                break
+        return chosen
 
     def record(self, training: Training) -> Record:
         return self.done[training.stage, training.name]
@@ -262,6 +289,13 @@ def extensions(
         elif rate == min(rates):
             further.append((batch, rate / 2))
     return further
+
+
+def excluded(record: Record | None) -> bool:
+    """Tell whether a training counts for nothing: its loss is no number at the end, or it left out too many steps as spikes."""
+    if record is None:
+        return False
+    return not math.isfinite(record["train_loss"]) or record["spikes"] > MOST_LEFT_OUT * record["steps"]
 
 
 def loss(record: Record) -> float:

@@ -71,6 +71,7 @@ class Protocol:
     ladder_seeds: int
     probes: int
     probe_size: str
+    confirm_size: str
 
     def __post_init__(self) -> None:
         if len(self.languages) < 2 or not {"uniform", "bloom"} <= self.arms.keys():

@@ -11,7 +11,7 @@ import math
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,9 @@ OPTIONAL: Mapping[str, Any] = {
     "confirmation": False,
     "resumed": 0,
     "mfu": None,
-    "steps": None,
+    "spikes": 0,
 }
+MAX_SPIKES = 0.01  # of a run's steps, left out because the gradient was out of all proportion; above it the run does not count
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)  # one object is one run
@@ -60,7 +61,8 @@ class Run:
     seconds: float
     tokens_s: float
     mfu: float | None
-    steps: int | None
+    steps: int
+    spikes: int
     card: str
     torch: str
     resumed: int
@@ -74,6 +76,11 @@ class Run:
     def content(self) -> float:
         """All that it read, in English-equivalent bytes."""
         return sum(self.english_bytes_seen.values())
+
+    @property
+    def excluded(self) -> bool:
+        """Whether the study's rule takes the run out, whatever its result."""
+        return self.spikes > MAX_SPIKES * self.steps
 
     @property
     def setting(self) -> tuple[int, float]:
@@ -141,6 +148,11 @@ def document_bits(run: Run) -> Mapping[str, tuple[Floats, Floats]]:
         raise CorruptFileError(path, f"holds no bits of documents ({error}); run {run.folder.name} again") from error
 
 
+def pardoned(runs: Iterable[Run]) -> list[Run]:
+    """Return the runs with none excluded."""
+    return [replace(run, spikes=0) for run in runs]
+
+
 def same_size(runs: Iterable[Run], size: str, *stages: str) -> list[Run]:
     return [run for run in runs if run.size == size and run.stage in stages]
 
@@ -152,7 +164,19 @@ def sizes(runs: Iterable[Run]) -> list[str]:
 
 def write_tables(out: Path, runs: Sequence[Run]) -> None:
     """Write the raw numbers: a row a run, and a row a run and language."""
-    plain = ("size", "parameters", "seed", "batch_windows", "context", "learning_rate", "tokenizer", "steps", "seconds", "tokens_s")
+    plain = (
+        "size",
+        "parameters",
+        "seed",
+        "batch_windows",
+        "context",
+        "learning_rate",
+        "tokenizer",
+        "steps",
+        "spikes",
+        "seconds",
+        "tokens_s",
+    )
     heads = ("run", "stage", "arm", *plain, "mfu", "card", "torch", "resumed", "english_bytes")
     rows = ([getattr(run, name) for name in heads[1:-1]] for run in runs)
     write_csv(out / RUNS_TABLE, heads, [[name(run), *row, round(run.content)] for run, row in zip(runs, rows, strict=True)])

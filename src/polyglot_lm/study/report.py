@@ -24,6 +24,7 @@ from polyglot_lm.study.arms_text import (
     differences_text,
     endpoints_text,
     price_text,
+    shared_text,
 )
 from polyglot_lm.study.further_text import accounts_text, confirmations, goals_text, ladder_text, search_text, transfer_text
 from polyglot_lm.study.ladder import line, rungs
@@ -108,6 +109,7 @@ def of_arms(found: Findings) -> Section:
         *shown(pictures, "languages", "ln r of every arm and language"),
         *differences_text(found),
         *shown(pictures, "differences", "Differences between arms with intervals"),
+        *shared_text(found),
         *price_text(found),
         *shown(pictures, "content", "ln r over the content that was read"),
         *controller_text(found),

@@ -4,6 +4,7 @@
                         documents.npz    bits and bytes of each test document, by language
                         controller.jsonl the controller's decisions, if it had one
     references-<size>.json               the frozen references: written once, before any arm
+    proposals.json                       the mixtures that the search proposes: written once, before any is confirmed
     mixtures/                            the mixture of every arm
 
 A training without a record is trained again from its beginning: it takes seconds, so a checkpoint would cost more than it saves.
@@ -11,6 +12,7 @@ Trainings of one size run in several lanes of one process, each a thread, becaus
 """
 
 import json
+import sys
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -29,15 +31,18 @@ from polyglot_lm.study.engine import Lane, drawn_weights
 from polyglot_lm.study.gather import FLORES, StudyData
 from polyglot_lm.study.heldout import Scored, place_all
 from polyglot_lm.study.plan import Plan, Record
-from polyglot_lm.study.protocol import Protocol, Training, check_supply, model_of
+from polyglot_lm.study.protocol import SHAPES, Protocol, Training, check_supply, model_of
 from polyglot_lm.study.reading import Reading
+from polyglot_lm.study.records import RUN_FILE, read_runs
+from polyglot_lm.study.search import proposals
 from polyglot_lm.training.gpus import gpu_called
 from polyglot_lm.training.metrics import utilization
 
-RUN_FILE, DOCUMENTS_FILE, CONTROLLER_FILE, BEGUN = "run.json", "documents.npz", "controller.jsonl", "begun"
+DOCUMENTS_FILE, CONTROLLER_FILE, BEGUN = "documents.npz", "controller.jsonl", "begun"
 LOOKS = 25  # of a controller over a training, those before it begins and in its rest not counted off
 KEPT_LANES = 3  # of a thread: a step captured for one batch is of no use for another
 LANES = {"tiny": 4, "10m": 4, "27m": 4, "110m": 2, "350m": 1}  # that fill an H100
+SWITCH_SECONDS = 0.0002  # of Python between threads: a lane that asks for its next step must not wait 5 ms behind each other one
 STAGES = ("sweep", "references", "arms", "whole-budget", "synergy", "ladder", "search")
 
 
@@ -76,13 +81,13 @@ class Study:
 
     def missing(self, stage: str) -> list[Training]:
         """Return what a stage lacks, as far as can be known now."""
-        plan, size = Plan(self.protocol, self.data, self.done), self.protocol.size
+        plan, size = self.plan(), self.protocol.size
         before = plan.sweep(size)
         if before or stage == "sweep":
             return before
         if lacking := plan.references(size):
             return lacking
-        self.freeze(plan, size)
+        plan = self.frozen(plan, size)
         match stage:
             case "references":
                 return []
@@ -96,21 +101,34 @@ class Study:
                 for rung in self.protocol.ladder:
                     if rung != size and (lacking := plan.ladder(rung)):
                         return lacking
-                    self.freeze(plan, rung)
+                    self.frozen(plan, rung)
                 return []
             case _:
-                return plan.search()
+                return plan.search() or plan.confirmations(self.proposed())
 
-    def freeze(self, plan: Plan, size: str) -> None:
-        """Write the references of a size, once."""
-        if not (path := self.out / f"references-{size}.json").exists():
-            write_json(path, plan.freeze(size))
+    def plan(self) -> Plan:
+        written = {size: self.out / f"references-{size}.json" for size in SHAPES}
+        return Plan(self.protocol, self.data, self.done, {size: read_json(path) for size, path in written.items() if path.exists()})
+
+    def frozen(self, plan: Plan, size: str) -> Plan:
+        """Write the references of a size, once, and return a plan that knows them."""
+        if size in plan.frozen:
+            return plan
+        write_json(self.out / f"references-{size}.json", plan.freeze(size))
+        return self.plan()
+
+    def proposed(self) -> dict[str, dict[str, float]]:
+        """Return the mixtures that the search proposes, found once."""
+        if not (path := self.out / "proposals.json").exists():
+            write_json(path, {name: dict(shares) for name, shares in proposals(read_runs(self.out / "runs")).items()})
+        return read_json(path)
 
     # ------------------------------------------------------------------ trainings
 
     def train_all(self, trainings: Sequence[Training]) -> bool:
         """Train in lanes, a size at a time; False where the deadline left some out."""
         complete = True
+        sys.setswitchinterval(SWITCH_SECONDS)
         for size, group in groupby(sorted(trainings, key=lambda each: list(LANES).index(each.size)), key=lambda each: each.size):
             jobs = list(group)
             capacity = max(training.steps * training.batch_windows for training in jobs)

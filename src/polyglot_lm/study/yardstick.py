@@ -1,22 +1,19 @@
 """References, chosen and frozen: for each language the monolingual model that the arms are measured against, and ln r of any run.
 
 Every setting of batch and learning rate was tried on one seed; the one with the fewest bits on the *selection* split is the
-language's, and the reference is the mean over its seeds on the *test* split. The arms take no part in it. r = 1 is a model that
-read the same of that language and nothing else; with `multiple` 8 one that had the whole budget.
+language's, and the reference is the mean on the *test* split over its seeds, those that count. The arms take no part in it. r = 1
+is a model that read the same of that language and nothing else; with `multiple` 8 one that had the whole budget.
 """
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from polyglot_lm.pipeline import UserError
 from polyglot_lm.study.records import Run, same_size
-
-STARVED = 0.01  # ln r by which the best setting may lie at the edge of its sweep before it is said to be starved
-Point = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +85,13 @@ def best_setting(code: str, runs: Sequence[Run]) -> Reference:
     sweep_seed = Counter(run.seed for run in runs).most_common(1)[0][0]
     sweep = {run.setting: run.bits_per_byte["select"][code] for run in runs if run.seed == sweep_seed}
     setting = min(sorted(sweep), key=lambda one: sweep[one])
-    return Reference(language=code, setting=setting, runs=tuple(run for run in runs if run.setting == setting), sweep=sweep)
+    own = [run for run in runs if run.setting == setting]
+    return Reference(language=code, setting=setting, runs=tuple(counting(own) or own), sweep=sweep)
+
+
+def counting(runs: Iterable[Run]) -> list[Run]:
+    """Return the runs that are not excluded."""
+    return [run for run in runs if not run.excluded]
 
 
 def ln_r(run: Run, references: References, part: str = "test") -> dict[str, float]:

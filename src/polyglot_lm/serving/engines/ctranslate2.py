@@ -32,7 +32,7 @@ from polyglot_lm.tokenizer import Tokenizer
 
 VOCABULARY = "vocabulary.json"
 PRECISIONS = ("int8", "float32")
-LANES_PER_CORE = 3
+LANES_PER_CORE = 8
 SLICE_TOKENS = 64  # where likeliest tokens are asked for, CTranslate2 keeps every step's logits until a call ends: 120 kB a token
 
 
