@@ -7,9 +7,12 @@ the first step, and how much of a step was communication. `stop_after` leaves th
 state no disk here holds.
 """
 
+import contextlib
 import json
 import math
 import os
+import signal
+import subprocess
 import sys
 import time
 import zlib
@@ -217,6 +220,20 @@ def main(order: Order) -> None:
         loop.train(out, **arguments(order), runtime=runtime(order))
     except EnoughError:
         return
+
+
+def ranks_of(torchrun: int) -> list[int]:
+    """Return the processes of the ranks, each of which leads a session of its own: no signal to torchrun's group reaches them."""
+    return [int(rank) for rank in Path(f"/proc/{torchrun}/task/{torchrun}/children").read_text().split()]
+
+
+def kill_all(torchrun: "subprocess.Popen[bytes]") -> None:
+    """End torchrun and its ranks by SIGKILL, torchrun first, that it starts none again."""
+    doomed = [torchrun.pid, *ranks_of(torchrun.pid)]
+    for process in doomed:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    torchrun.wait()
 
 
 def written(order: Order, path: Path) -> Path:

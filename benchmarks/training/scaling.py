@@ -12,9 +12,7 @@ stands in RESULT.json beside its prediction, with card, versions and command.
 
 import argparse
 import json
-import os
 import platform
-import signal
 import statistics
 import subprocess
 import sys
@@ -24,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from real import Order, shape, written
+from real import Order, kill_all, shape, written
 
 from polyglot_lm.pipeline import Recompute, write_json
 from polyglot_lm.shards import read_metrics
@@ -157,13 +155,12 @@ def measure(run: Run, name: str, inputs: str, scratch: Path, device: str) -> dic
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={run.gpus}", str(REAL), str(path)]
     began = time.time()
     with out.with_suffix(".log").open("w+") as log:
-        ranks = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        ranks = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             code = ranks.wait(MOST_SECONDS)
         except subprocess.TimeoutExpired:
             code = None
-            os.killpg(ranks.pid, signal.SIGKILL)
-            ranks.wait()
+            kill_all(ranks)
         log.seek(0)
         if code != 0:
             said = [line.strip() for line in log if "Error" in line]

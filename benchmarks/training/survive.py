@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from real import Order, written
+from real import Order, kill_all, ranks_of, written
 
 from polyglot_lm.pipeline import read_json
 from polyglot_lm.shards import read_metrics
@@ -30,12 +30,14 @@ from polyglot_lm.training.checkpoint import NAME, STATE, checkpoints, number
 REAL = Path(__file__).with_name("real.py")
 EVERY = 6  # steps between checkpoints that stay
 MOST_SECONDS = 540
+OWN_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # else restarted ranks read the addresses of dead ones: pytorch#135712
 
 
 def start(order: Order, ranks: int, *, restarts: int = 0) -> "subprocess.Popen[bytes]":
     path = written(order, Path(f"{order.out}.json"))
     options = ["--standalone", f"--nproc-per-node={ranks}", f"--max-restarts={restarts}", "--monitor-interval=0.5"]
-    return subprocess.Popen([sys.executable, "-m", "torch.distributed.run", *options, str(REAL), str(path)], start_new_session=True)
+    command = [sys.executable, "-m", "torch.distributed.run", *options, str(REAL), str(path)]
+    return subprocess.Popen(command, env=os.environ | OWN_STORE)
 
 
 def to_the_end(process: "subprocess.Popen[bytes]") -> None:
@@ -58,8 +60,7 @@ def reshard(order: Order, sizes: list[int]) -> None:
     for turn, ranks in enumerate(sizes[:-1], 1):
         process = start(order, ranks)
         until(order, turn * EVERY, process)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        kill_all(process)
     to_the_end(start(order, sizes[-1]))
 
 
@@ -67,8 +68,7 @@ def kill(order: Order, ranks: int) -> None:
     """Train, and end the last rank once the first checkpoint is whole."""
     process = start(order, ranks, restarts=1)
     until(order, EVERY, process)
-    children = [int(line) for line in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
-    os.kill(children[-1], signal.SIGKILL)
+    os.kill(ranks_of(process.pid)[-1], signal.SIGKILL)
     to_the_end(process)
 
 

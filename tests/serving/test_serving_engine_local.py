@@ -245,7 +245,8 @@ def test_a_newcomer_does_not_wait_for_long_completions(folder: Path, monkeypatch
             ended.append(name)
 
         engine.context = 1_000_000  # long enough to outlast the newcomer
-        long = [asyncio.create_task(one("long", Sampling(temperature=0.5 + n / 10, max_tokens=2000))) for n in range(5)]
+        engine.tokenizer.end_id = 511  # a row that only pads the embedding: nothing ends by chance
+        long = [asyncio.create_task(one("long", Sampling(temperature=0.5 + n / 10, max_tokens=20_000))) for n in range(5)]
         await asyncio.sleep(0.1)
         begun = time.monotonic()
         await one("newcomer", Sampling(max_tokens=2, temperature=0))

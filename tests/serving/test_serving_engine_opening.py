@@ -106,6 +106,9 @@ async def test_lanes_are_joined_where_much_is_left_to_draw_and_little_to_read() 
     def lane(length: int, left: int) -> list[Request]:
         return [request("a", length, left)]
 
-    assert gain(lane(50, 60), lane(52, 60)) > 0
-    assert gain(lane(50, 60), lane(52, 9)) < 0 and gain(lane(500, 60), lane(502, 60)) < 0
-    assert gain(lane(50, 60), lane(52, 60)) > gain(lane(50, 60), lane(80, 60)) > gain(lane(50, 60), lane(90, 60))
+    def saved(first: list[Request], second: list[Request], step: int = 1) -> float:
+        return gain(first, second, lambda row: step * len(row.ids))
+
+    assert saved(lane(50, 60), lane(52, 60)) > 0 > saved(lane(50, 60), lane(52, 60), step=16)
+    assert saved(lane(50, 60), lane(52, 9)) < 0 and saved(lane(500, 60), lane(502, 60)) < 0
+    assert saved(lane(50, 60), lane(52, 60)) > saved(lane(50, 60), lane(80, 60)) > saved(lane(50, 60), lane(90, 60))

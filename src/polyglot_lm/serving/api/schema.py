@@ -7,7 +7,7 @@ together.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from polyglot_lm.serving.completion import CompletionRequest
 from polyglot_lm.serving.engines.engine import Sampling
@@ -20,12 +20,6 @@ def whole_characters(text: str) -> str:
     return text
 
 
-def whole_number(value: object) -> object:
-    """Take 2.0 for 2, which JSON does not tell apart."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-Whole = Annotated[int, BeforeValidator(whole_number)]
 Words = Annotated[str, AfterValidator(whole_characters)]
 Stop = Annotated[str, Field(min_length=1), AfterValidator(whole_characters)]
 
@@ -36,6 +30,15 @@ MAX_SEED = (1 << 53) - 1
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def whole_numbers(cls, values: Any) -> Any:
+        """Take 2.0 for 2, which JSON does not tell apart."""
+        if not isinstance(values, dict):
+            return values
+        whole = {name: int(value) for name, value in values.items() if isinstance(value, float) and value.is_integer()}
+        return values | whole
 
 
 class StreamOptions(Strict):
@@ -49,25 +52,25 @@ class CompletionBody(Strict):
     prompt: Words | Annotated[list[Words], Field(min_length=1, max_length=16)] = Field(
         description="One text or several; no token ids."
     )
-    max_tokens: Whole | None = Field(None, ge=1, description="16 if not said; with the prompt's at most the model's context.")
+    max_tokens: int | None = Field(None, ge=1, description="16 if not said; with the prompt's at most the model's context.")
     temperature: float | None = Field(None, ge=0, le=2, description="0 takes the likeliest token; 1 if not said.")
     top_p: float | None = Field(None, gt=0, le=1, description="Draw from the likeliest tokens of this total probability.")
-    top_k: Whole | None = Field(None, ge=0, description="Draw from so many likeliest tokens; 0 from all.")
+    top_k: int | None = Field(None, ge=0, description="Draw from so many likeliest tokens; 0 from all.")
     repetition_penalty: float | None = Field(
         None, gt=0, le=2, description="Divide the scores of tokens that were there; 1 is none."
     )
-    seed: Whole | None = Field(None, ge=0, le=MAX_SEED, description="The same seed gives the same text.")
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="The same seed gives the same text.")
     stop: Stop | Annotated[list[Stop], Field(min_length=1, max_length=4)] | None = Field(
         None, description="End before any of these."
     )
-    logprobs: Whole | None = Field(None, ge=0, le=5, description="Give the log-probability of each token and so many likeliest.")
-    n: Whole | None = Field(None, ge=1, le=16, description="Completions of each prompt.")
+    logprobs: int | None = Field(None, ge=0, le=5, description="Give the log-probability of each token and so many likeliest.")
+    n: int | None = Field(None, ge=1, le=16, description="Completions of each prompt.")
     echo: bool | None = Field(None, description="Send the prompt before its completion.")
     stream: bool | None = Field(None, description="Send the text as it is written, as server-sent events.")
     stream_options: StreamOptions | None = None
     frequency_penalty: float | None = Field(None, ge=0, le=0, description="Not offered: 0 or nothing.")
     presence_penalty: float | None = Field(None, ge=0, le=0, description="Not offered: 0 or nothing.")
-    best_of: Whole | None = Field(None, ge=1, le=1, description="Not offered: 1 or nothing.")
+    best_of: int | None = Field(None, ge=1, le=1, description="Not offered: 1 or nothing.")
     user: Words | None = Field(None, max_length=256, description="Your own user: the models are fair between them.")
     suffix: None = Field(None, description="Not offered.")
     logit_bias: None = Field(None, description="Not offered.")

@@ -4,8 +4,8 @@ A lane is a thread that draws one group at a time; there are more lanes than cor
 free lane at once, spread over the cores that idle. Where more lanes draw than there are cores, two of them are joined as soon as
 the steps saved outweigh reading their texts in again, so single newcomers soon share their steps. When no lane is free, the two
 that cost least to join make room, and where no two can be joined, the one that has drawn longest steps back: many kinds of
-requests share the lanes in slices of a second. Costs are counted in tokens read (1 ms on one core of a 125M), measured on
-CTranslate2: a step costs 16 and 3 a row. Nothing else here knows the library.
+requests share the lanes in slices of a second. Costs are counted in tokens read, as measured on CTranslate2 with a 125M: a
+step costs 16 and 3 a row. Nothing else here knows the library.
 """
 
 import itertools
@@ -31,9 +31,10 @@ Fits = Callable[[Request, Request], bool]
 
 @dataclass(slots=True)
 class Lane:
-    """What a thread draws now. `begun` is the time of its first token, None while it reads prompts."""
+    """What a thread draws now, since when, and since when it has drawn tokens (None while it reads)."""
 
     rows: list[Request] = field(default_factory=list)
+    filled: float = 0.0
     begun: float | None = None
     stopping: bool = False
 
@@ -43,12 +44,22 @@ class Lane:
 
 
 class Lanes:
-    """`num_lanes` threads that call `draw(lane)` for group after group; `settings` says which rows may share one."""
+    """`num_lanes` threads that call `draw(lane)` for group after group.
+
+    Rows of equal `settings` may share a group; `reading` estimates what reading a row again costs, in tokens.
+    """
 
     def __init__(
-        self, waiting: Waiting, draw: Callable[[Lane], None], *, settings: Callable[[Request], object], cores: int, num_lanes: int
+        self,
+        waiting: Waiting,
+        draw: Callable[[Lane], None],
+        *,
+        settings: Callable[[Request], object],
+        reading: Callable[[Request], int],
+        cores: int,
+        num_lanes: int,
     ) -> None:
-        self.waiting, self.draw, self.settings, self.cores = waiting, draw, settings, cores
+        self.waiting, self.draw, self.settings, self.reading, self.cores = waiting, draw, settings, reading, cores
         self.lanes = [Lane() for _ in range(num_lanes)]
         self.looked = 0.0  # when somebody last looked for lanes to join
         self.parked: list[tuple[float, list[Request]]] = []  # groups that were stopped, and when
@@ -82,6 +93,7 @@ class Lanes:
             while not self.waiting.closed:
                 lane.rows = self.next_rows()
                 if lane.rows:
+                    lane.filled = time.monotonic()
                     return True
                 self.waiting.changed.wait(GATHER_SECONDS if self.waiting.requests else None)
         return False
@@ -147,15 +159,18 @@ class Lanes:
             return ()
         settled = [(lane, rows) for seconds, lane, rows in drawing if seconds > SETTLED_SECONDS]
         pairs = [
-            (gain(rows, more), lane, other)
+            (gain(rows, more, self.reading), lane, other)
             for (lane, rows), (other, more) in itertools.combinations(settled, 2)
             if len(rows) + len(more) <= GROUP_ROWS and self.settings(rows[0]) == self.settings(more[0])
         ]
         saved, *best = max(pairs, key=lambda pair: pair[0], default=(0,))
         if saved > 0 or (best and self.is_crowded()):
             return best
+        if not self.is_crowded():
+            return ()
         seconds, longest, _ = max(drawing, key=lambda entry: entry[0])
-        return (longest,) if self.is_crowded() and seconds > SLICE_SECONDS else ()
+        read = (longest.begun or now) - longest.filled
+        return (longest,) if seconds > max(SLICE_SECONDS, read) else ()  # a lane draws at least as long as it has read
 
     def is_crowded(self) -> bool:
         """Say whether somebody waits who could begin if a lane were free."""
@@ -164,7 +179,7 @@ class Lanes:
         return bool(self.parked) or (bool(self.waiting.requests) and self.waiting.under_way.total() < ROWS)
 
 
-def gain(first: list[Request], second: list[Request]) -> float:
+def gain(first: list[Request], second: list[Request], reading: Callable[[Request], int]) -> float:
     """Estimate what joining two lanes saves, in tokens read: one of their two steps for half as long as both may last.
 
     It costs reading all rows in again, and the longer rows stand in the steps that bring the shorter ones up to them.
@@ -172,5 +187,5 @@ def gain(first: list[Request], second: list[Request]) -> float:
     short, long = sorted((first, second), key=lambda rows: len(rows[0].ids))
     forced = len(long[0].ids) - len(short[0].ids)
     steps = min(max(row.room for row in rows) for rows in (short, long)) / 2
-    cost = sum(len(row.ids) for row in short + long) + ROW_TOKENS * len(long) * forced
+    cost = sum(map(reading, short + long)) + ROW_TOKENS * len(long) * forced
     return STEP_TOKENS * steps - MARGIN * cost if forced <= MOST_FORCED else -cost
