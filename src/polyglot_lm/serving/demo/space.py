@@ -72,7 +72,7 @@ def write_space(
     `requirement` is the line of requirements.txt that installs this package with its extra `serve`. Raises UserError for a model
     that cannot be served, two of one name, or an `out` that is not new.
     """
-    folders = {model.resolve().name: model.resolve() for model in models}
+    folders = {model.name or model.resolve().name: model.resolve() for model in models}  # a link keeps its own name
     if len(folders) < len(models):
         raise UserError(f"two of the models are named {', '.join(folders)}; give them different folder names")
     for folder in folders.values():
