@@ -51,6 +51,9 @@ class Lexicon:
         self.automaton: Any = ahocorasick_rs.AhoCorasick(list(marked), store_patterns=False) if marked else None
         self.beginnings = frozenset(word[:length] for word in marked for length in range(1, len(word)))
         self.longest = max(map(len, marked), default=0)
+        bare = {word.replace(BORDER_SIGN, "") for word in marked}
+        self.anywhere: Any = ahocorasick_rs.AhoCorasick(list(bare), store_patterns=False) if bare else None
+        self.bare_beginnings = frozenset(word[:length] for word in bare for length in range(1, len(word)))
 
     def read(self, text: str) -> tuple[list[Found], int]:
         """Return what is listed, and up to where the text is settled: past it an entry has begun and may go on.
@@ -61,6 +64,8 @@ class Lexicon:
             return [], len(text)
         first = plain(text)
         views = [first, uncovered(text)] if may_be_disguised(text, first) else [first]
+        if not (LAST_ALONE.search(first.text) or any(self.may_hold(view.text) for view in views)):
+            return [], len(text)
         marked = Bordered.of(views)
         hits = sorted(self.hits(marked), key=lambda hit: (hit.start, -hit.end))
         kept = list[Found]()
@@ -72,6 +77,12 @@ class Lexicon:
             opened = Bordered.of([uncovered(text, spaced_out=1)])
             ends.append(self.begun(opened, slice(0, len(opened.string.rstrip(f"\n{SPACE}{BORDER_SIGN}")))))
         return kept, min(len(text), *ends)
+
+    def may_hold(self, text: str) -> bool:
+        """Say, without looking at borders, whether an entry is in a view or begun at its end: mostly not, and then that is all."""
+        longest = min(self.longest, len(text))
+        begun = any(text[-length:] in self.bare_beginnings for length in range(1, longest + 1))
+        return begun or bool(self.anywhere.find_matches_as_indexes(text))
 
     def hits(self, of: "Bordered") -> Iterator[Found]:
         """Yield the entries; one before a combining mark would end in another letter."""
