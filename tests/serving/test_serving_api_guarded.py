@@ -131,6 +131,7 @@ def test_the_engine_stops_where_the_guard_does(reviews: ListedReviews) -> None:
 
 def test_a_held_prompt_is_not_written_to(enforcing: str, reviews: ListedReviews) -> None:
     (choice,) = ask(enforcing, "please hold").json()["choices"]
+    assert len(choice["guard"]) == 1
     assert (choice["text"], choice["finish_reason"]) == ("", "content_filter")
     assert choice["guard"][0]["direction"] == "prompt" and choice["guard"][0]["review"] == "1"
     assert reviews.items[0]["completion"] == ""

@@ -7,6 +7,7 @@ come, and answers that nobody takes.
 
 import asyncio
 import logging
+import re
 import time
 import traceback
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from polyglot_lm.serving.metrics import Metrics
 
 log = logging.getLogger("polyglot_lm.serving")
 NEEDS_KEY = ("/v1/", "/metrics")
+PORT = re.compile(r":\d+$")
 CAREFUL = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -120,7 +122,7 @@ class Door:
 
     def client(self, scope: Scope) -> str:
         headers = HeaderView(scope=scope)
-        name = headers.get("host", "").rsplit(":", 1)[0] if not headers.get("host", "").endswith("]") else headers["host"]
+        name = PORT.sub("", headers.get("host", ""))
         if self.hosts is not None and name not in self.hosts:
             raise RequestError(
                 f"this server does not answer to the name {name[:100]!r}; start it with --name {name[:100]}", status=403

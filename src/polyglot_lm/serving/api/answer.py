@@ -99,11 +99,11 @@ class Answer:
         """Return the answer that is not streamed."""
         merged: dict[int, Json] = {}
         for part in choices:
-            into = merged.setdefault(part["index"], {**part, "text": "", "logprobs": None})
+            into = merged.setdefault(part["index"], {"index": part["index"], "text": "", "logprobs": None, "finish_reason": None})
             into["text"] += part["text"]
             into["finish_reason"] = part["finish_reason"] or into["finish_reason"]
-            if "guard" in part and part is not into:
-                into["guard"] = into.get("guard", []) + part["guard"]
+            if "guard" in part:
+                into.setdefault("guard", []).extend(part["guard"])
             if part["logprobs"]:
                 into["logprobs"] = joined(into["logprobs"], part["logprobs"])
         return {**self.shared, "choices": [merged[index] for index in sorted(merged)], "usage": self.usage()}

@@ -69,6 +69,13 @@ def routes(service: Service, *, keyed: bool) -> APIRouter:
             raise RequestError("this item is not known or not let go (yet)", status=404, code="not_released")
         return Released(id=item, text=text)
 
+    add_operation(router, service, key)
+    return router
+
+
+def add_operation(router: APIRouter, service: Service, key: list[Any]) -> None:
+    """Add what those who run a server ask: does it answer, does it take requests, how is it."""
+
     @router.get("/health", responses=refusals(), tags=["operation"])
     async def health() -> Status:
         """Say that the process answers."""
@@ -91,5 +98,3 @@ def routes(service: Service, *, keyed: bool) -> APIRouter:
     async def metrics() -> Response:
         """Show the figures that Prometheus collects."""
         return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
-
-    return router
