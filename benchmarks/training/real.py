@@ -36,7 +36,7 @@ from polyglot_lm.training.optim import OptimConfig
 from polyglot_lm.training.parallel import local
 
 SMALL: Mapping[str, Mapping[str, int]] = {  # both are computed by the blocks by hand where there is a GPU
-    "tiny": {"context": 128, "num_layers": 2, "width": 64, "num_heads": 1, "rotary_dims": 16},
+    "tiny": {"context": 128, "num_layers": 2, "width": 128, "num_heads": 2, "rotary_dims": 16},
     "small": {"context": 256, "num_layers": 4, "width": 256, "num_heads": 4, "rotary_dims": 16},
 }
 

@@ -163,7 +163,7 @@ def measure(run: Run, name: str, inputs: str, scratch: Path, device: str) -> dic
             kill_all(ranks)
         log.seek(0)
         if code != 0:
-            said = [line.strip() for line in log if "Error" in line]
+            said = [line.strip() for line in log if "Error: " in line]
             return {"failed": f"over {MOST_SECONDS} s" if code is None else (said or ["no reason given"])[0][-400:]}
     lines = read_metrics(out, SPEED_FILE)
     rates = [line for line in lines if "tokens_s" in line]
