@@ -49,15 +49,15 @@ def speed(order: Order) -> dict[str, Any]:
     lines = read_metrics(Path(order.out), SPEED_FILE)
     rates = [line for line in lines if "tokens_s" in line]
     saves = [line for line in lines if "save_seconds" in line]
-    beside = [line for line in rates[1:] if any(0 <= line["step"] - save["step"] <= order.log_every for save in saves[:-1])]
-    alone = [line for line in rates[1:] if line not in beside]
+    saving = {line["step"]: line["saving"] for line in lines if "saving" in line}
+    beside, alone = ([line["tokens_s"] for line in rates[1:] if saving[line["step"]] is busy] for busy in (True, False))
     facts = read_metrics(Path(order.out))
     losses = {line["step"]: round(line["loss"], 4) for line in facts if "loss" in line}
     figures = {name: max(line[name] for line in rates[1:]) for name in ("memory_gib", "data_wait")}  # the first one starts up
     return {
         "first_step_s": next(line["first_step_s"] for line in lines if "first_step_s" in line),
-        "tokens_s": round(statistics.median(line["tokens_s"] for line in alone or rates)),
-        "tokens_s_beside_a_save": round(statistics.median(line["tokens_s"] for line in beside)) if beside else None,
+        "tokens_s": round(statistics.median(alone)) if alone else None,
+        "tokens_s_beside_a_save": round(statistics.median(beside)) if beside else None,
         "save_stall_s": [round(line["save_seconds"], 3) for line in saves],
         "room_s": next((round(line["room_seconds"], 2) for line in lines if "room_seconds" in line), None),
         "data_wait": round(figures["data_wait"], 6),

@@ -7,18 +7,23 @@ the first step, and how much of a step was communication. `stop_after` leaves th
 state no disk here holds.
 """
 
+import contextlib
 import json
 import math
 import os
+import signal
+import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import distributed
+from torch.distributed.tensor import DTensor
+from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
 from polyglot_lm.model.config import ModelConfig, neox, padded_vocab_size, polyglot_ko
 from polyglot_lm.model.transformer import GPTNeoX
@@ -142,6 +147,7 @@ def watched(order: Order) -> type[loop.Loop]:
 
         def log(self) -> bool:
             logged = super().log()
+            self.logs.speed.write(step=self.run.step, saving=self.run.saver.busy)
             if order.stop_after is not None and self.run.step >= order.stop_after:
                 raise EnoughError
             return logged
@@ -151,13 +157,16 @@ def watched(order: Order) -> type[loop.Loop]:
 
 def draw_here(network: GPTNeoX, seed: int) -> None:
     """Draw every rank's part of the weights where it lies: the CPU, which draws them whole, needs minutes for a 12.8B."""
-    rank = distributed.get_rank() if distributed.is_initialized() else 0
     with torch.no_grad():
         for name, parameter in named_parameters(network):
-            part = local(parameter)
-            generator = torch.Generator(part.device).manual_seed(seed + rank)
+            part, begins = local(parameter), 0
+            if isinstance(parameter, DTensor):
+                _, offsets = compute_local_shape_and_global_offset(parameter.shape, parameter.device_mesh, parameter.placements)
+                begins = sum(offsets)  # equal where ranks hold the same part
+            generator = torch.Generator(part.device).manual_seed(zlib.crc32(f"{seed} {name} {begins}".encode()))
             if part.ndim == 2:
-                part.normal_(0.0, 0.02 / math.sqrt(2 * network.config.num_layers if "dense" in name else 1), generator=generator)
+                deep = "dense.weight" in name or "4h_to_h" in name
+                part.normal_(0.0, 0.02 / (math.sqrt(2 * network.config.num_layers) if deep else 1), generator=generator)
             else:
                 part.fill_(float(name.endswith("weight")))
 
@@ -211,6 +220,20 @@ def main(order: Order) -> None:
         loop.train(out, **arguments(order), runtime=runtime(order))
     except EnoughError:
         return
+
+
+def ranks_of(torchrun: int) -> list[int]:
+    """Return the processes of the ranks, each of which leads a session of its own: no signal to torchrun's group reaches them."""
+    return [int(rank) for rank in Path(f"/proc/{torchrun}/task/{torchrun}/children").read_text().split()]
+
+
+def kill_all(torchrun: "subprocess.Popen[bytes]") -> None:
+    """End torchrun and its ranks by SIGKILL, torchrun first, that it starts none again."""
+    doomed = [torchrun.pid, *ranks_of(torchrun.pid)]
+    for process in doomed:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    torchrun.wait()
 
 
 def written(order: Order, path: Path) -> Path:

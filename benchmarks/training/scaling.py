@@ -12,9 +12,7 @@ stands in RESULT.json beside its prediction, with card, versions and command.
 
 import argparse
 import json
-import os
 import platform
-import signal
 import statistics
 import subprocess
 import sys
@@ -24,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from real import Order, shape, written
+from real import Order, kill_all, shape, written
 
 from polyglot_lm.pipeline import Recompute, write_json
 from polyglot_lm.shards import read_metrics
@@ -45,20 +43,21 @@ PLANS = {
         "1.3b:fp8:2:fsdp:16:4:none",
         "3.8b:bf16:1:fsdp:8:4:none",
         "3.8b:bf16:2:fsdp:8:4:none",
-        "12.8b:bf16:2:fsdp:3:4:selective",
+        "12.8b:bf16:2:fsdp:4:4:selective",
         "12.8b:fp8:2:fsdp:3:4:selective",
     ),
     "eight": (
         *(f"1.3b:{precision}:{gpus}:fsdp:16:4:none" for precision in ("bf16", "fp8") for gpus in (1, 2, 4, 8)),
-        *(f"3.8b:{precision}:{gpus}:fsdp:4:8:selective" for precision in ("bf16", "fp8") for gpus in (1, 2, 4, 8)),
+        *(f"3.8b:{precision}:1:fsdp:4:16:selective" for precision in ("bf16", "fp8")),
+        *(f"3.8b:{precision}:{gpus}:fsdp:8:8:selective" for precision in ("bf16", "fp8") for gpus in (2, 4, 8)),
         *(f"5.8b:{precision}:{gpus}:fsdp:4:8:selective" for precision in ("bf16", "fp8") for gpus in (2, 4, 8)),
-        *(f"12.8b:{precision}:{gpus}:fsdp:4:8:full" for precision in ("bf16", "fp8") for gpus in (4, 8)),
+        *(f"12.8b:{precision}:{gpus}:fsdp:2:16:selective" for precision in ("bf16", "fp8") for gpus in (4, 8)),
         *(f"1.3b:bf16:{gpus}:fsdp:16:{32 // gpus}:none" for gpus in (1, 2, 4)),  # strong: always 512 windows
+        "12.8b:bf16:8:fsdp:5:6:selective",
         "1.3b:bf16:8:copies:16:4:none",
-        "3.8b:bf16:8:hsdp4:4:8:selective",
+        "3.8b:bf16:8:hsdp4:8:8:selective",
         "5.8b:bf16:8:hsdp4:4:8:selective",
         "12.8b:bf16:8:tp2:4:16:full",
-        "3.8b:bf16:8:tp2:8:8:full",
     ),
 }
 
@@ -156,13 +155,12 @@ def measure(run: Run, name: str, inputs: str, scratch: Path, device: str) -> dic
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={run.gpus}", str(REAL), str(path)]
     began = time.time()
     with out.with_suffix(".log").open("w+") as log:
-        ranks = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        ranks = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             code = ranks.wait(MOST_SECONDS)
         except subprocess.TimeoutExpired:
             code = None
-            os.killpg(ranks.pid, signal.SIGKILL)
-            ranks.wait()
+            kill_all(ranks)
         log.seek(0)
         if code != 0:
             said = [line.strip() for line in log if "Error" in line]

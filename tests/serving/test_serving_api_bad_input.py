@@ -45,6 +45,7 @@ REFUSED: list[tuple[dict[str, Any], int, str, str]] = [
     ({"logprobs": 6}, 400, "logprobs", "5"),
     ({"logprobs": 1, "echo": True}, 400, "echo", "leave out echo or logprobs"),
     ({"n": 17}, 400, "n", "16"),
+    ({"n": 6, "prompt": ["a", "b", "c"]}, 400, "n", "18 completions at once"),
     ({"stream": "yes"}, 400, "stream", "boolean"),
     ({"stream_options": {"include_obfuscation": True}}, 400, "stream_options.include_obfuscation", "is no parameter"),
     ({"suffix": "z"}, 400, "suffix", "suffix is not offered here"),

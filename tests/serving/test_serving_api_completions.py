@@ -93,6 +93,11 @@ def test_a_parameter_that_the_engine_cannot_honour_is_refused_by_name(client: op
     assert client.completions.create(model="echo", prompt="a", temperature=1, top_p=1).choices[0].text == "a" * 16
 
 
+def test_a_whole_number_may_have_a_point(address: str) -> None:
+    body = {"model": "parrot", "prompt": "ab", "max_tokens": 3.0, "temperature": 0, "top_k": 2.0}
+    assert HTTP.post(f"{address}/v1/completions", json=body).json()["choices"][0]["text"] == "aba"
+
+
 def test_figures_count_what_was_written(address: str) -> None:
     figures = HTTP.get(f"{address}/metrics").text
     assert 'polyglot_completions_total{finish="length",model="parrot"}' in figures

@@ -16,7 +16,7 @@ from polyglot_lm.model.generate import Sampling as ModelSampling
 from polyglot_lm.model.generate import generate
 from polyglot_lm.model.hf import load_hf
 from polyglot_lm.pipeline import UserError
-from polyglot_lm.serving.engines import lanes
+from polyglot_lm.serving.engines import ctranslate2, lanes
 from polyglot_lm.serving.engines.engine import Piece, Sampling, Unavailable
 from polyglot_lm.serving.engines.opening import open_engine
 from polyglot_lm.tokenizer import Tokenizer
@@ -94,7 +94,7 @@ def test_greedy_text_is_the_models_own(folder: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_sixteen_at_once_get_what_each_gets_alone(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GATHER_SECONDS", "SLICE_SECONDS", "SETTLED_SECONDS"):
+    for name in ("GATHER_SECONDS", "LOOK_SECONDS", "SLICE_SECONDS", "SETTLED_SECONDS"):
         monkeypatch.setattr(lanes, name, 0.0)  # so that lanes are joined and parted all the time
     asked = [
         (PROMPTS[n % 8] * (1 + n // 8), Sampling(temperature=0, max_tokens=10 + 4 * n, repetition_penalty=1.0 if n % 3 else 1.3))
@@ -190,9 +190,13 @@ def test_a_client_that_leaves_frees_its_place(folder: Path, kind: str) -> None:
 def test_closing_ends_what_waits_with_a_sentence(folder: Path, kind: str) -> None:
     async def run() -> None:
         async with running(folder, kind) as engine:
-            pass
-        with pytest.raises(Unavailable, match="stopping"):
-            await text_of(engine, "a", GREEDY)
+            engine.context = 1_000_000
+            long = asyncio.create_task(text_of(engine, "a", Sampling(max_tokens=100_000, temperature=1.5, top_k=400)))
+            while not engine.waiting.under_way:
+                await asyncio.sleep(0.005)
+        for asked in (long, text_of(engine, "a", GREEDY)):
+            with pytest.raises(Unavailable, match="stopping"):
+                await asked
 
     asyncio.run(run())
 
@@ -231,6 +235,7 @@ def test_special_tokens_in_a_prompt_are_text_and_long_prompts_are_refused(folder
 def test_a_newcomer_does_not_wait_for_long_completions(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All lanes are taken by settings that cannot share one; each still steps back in time."""
     monkeypatch.setattr(lanes, "SLICE_SECONDS", 0.01)
+    monkeypatch.setattr(ctranslate2, "LANES_PER_CORE", 2)
 
     async def ask(engine: Any) -> list[str]:
         ended: list[str] = []
@@ -240,7 +245,8 @@ def test_a_newcomer_does_not_wait_for_long_completions(folder: Path, monkeypatch
             ended.append(name)
 
         engine.context = 1_000_000  # long enough to outlast the newcomer
-        long = [asyncio.create_task(one("long", Sampling(temperature=0.5 + n / 10, max_tokens=2000))) for n in range(5)]
+        engine.tokenizer.end_id = 511  # a row that only pads the embedding: nothing ends by chance
+        long = [asyncio.create_task(one("long", Sampling(temperature=0.5 + n / 10, max_tokens=20_000))) for n in range(5)]
         await asyncio.sleep(0.1)
         begun = time.monotonic()
         await one("newcomer", Sampling(max_tokens=2, temperature=0))

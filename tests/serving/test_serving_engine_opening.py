@@ -10,7 +10,7 @@ from serving.tiny_model import write_tiny_model
 from polyglot_lm.pipeline import UserError
 from polyglot_lm.serving.engines.engine import Sampling
 from polyglot_lm.serving.engines.folder import converted
-from polyglot_lm.serving.engines.lanes import Lane, cost
+from polyglot_lm.serving.engines.lanes import gain
 from polyglot_lm.serving.engines.opening import open_engine
 from polyglot_lm.serving.engines.requests import Request, Waiting
 from polyglot_lm.serving.engines.writing import Writing
@@ -82,9 +82,9 @@ def test_a_folder_is_converted_once_and_anew_when_it_changes(folder: Path) -> No
         open_engine(str(first))
 
 
-def request(client: str, length: int = 3) -> Request:
-    sampling = Sampling()
-    return Request([2] * length, sampling, Writing([], 2, sampling), context=100, client=client)
+def request(client: str, length: int = 3, left: int = 16) -> Request:
+    sampling = Sampling(max_tokens=left)
+    return Request([2] * length, sampling, Writing([], 2, sampling), context=1000, client=client)
 
 
 @pytest.mark.anyio
@@ -102,6 +102,13 @@ async def test_the_client_with_the_least_under_way_is_next() -> None:
 
 
 @pytest.mark.anyio
-async def test_joining_costs_more_for_rows_of_unlike_length() -> None:
-    like = cost(Lane(rows=[request("a", 50)]), Lane(rows=[request("b", 52)]))
-    assert like < cost(Lane(rows=[request("a", 50)]), Lane(rows=[request("b", 80)]))
+async def test_lanes_are_joined_where_much_is_left_to_draw_and_little_to_read() -> None:
+    def lane(length: int, left: int) -> list[Request]:
+        return [request("a", length, left)]
+
+    def saved(first: list[Request], second: list[Request], step: int = 1) -> float:
+        return gain(first, second, lambda row: step * len(row.ids))
+
+    assert saved(lane(50, 60), lane(52, 60)) > 0 > saved(lane(50, 60), lane(52, 60), step=16)
+    assert saved(lane(50, 60), lane(52, 9)) < 0 and saved(lane(500, 60), lane(502, 60)) < 0
+    assert saved(lane(50, 60), lane(52, 60)) > saved(lane(50, 60), lane(80, 60)) > saved(lane(50, 60), lane(90, 60))

@@ -18,7 +18,7 @@ from polyglot_lm.shards import read_metrics
 from polyglot_lm.training.loop import train
 from polyglot_lm.training.parallel import World
 
-SECONDS = 40  # a rank that waits for ever is ended; two ranks need about five
+SECONDS = 240  # a rank that waits for ever is ended; two ranks need about five on a quiet machine
 
 
 @pytest.fixture(scope="module")

@@ -36,8 +36,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, tiny_corpora: dict[str, Pat
 
 
 @pytest.fixture(autouse=True)
-def every_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+def every_loss_and_every_save(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "LOG_EVERY", 1)
+    monkeypatch.setattr(Saver, "busy", False)  # a save waits for the one before it, however fast the steps are
 
 
 def steps_of(folder: Path) -> list[int]:

@@ -1,7 +1,7 @@
 """A run that was cut and resumed leaves the same bytes as one that was not, and a damaged checkpoint is named."""
 
 import json
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from tiny_training import ONE_THREAD, Inputs, files, make_inputs, optim, schedule
 
-from polyglot_lm.pipeline import CorruptFileError
+from polyglot_lm.pipeline import CorruptFileError, UserError
 from polyglot_lm.shards import read_metrics
 from polyglot_lm.training import loop
+from polyglot_lm.training.checkpoint import Saver
+from polyglot_lm.training.config import Plan
 from polyglot_lm.training.loop import train
+from polyglot_lm.training.reading import Reading
 from polyglot_lm.training.run import Run, Taken
 
 SAVING_ALWAYS = replace(ONE_THREAD, checkpoint_seconds=0.0)
@@ -21,6 +24,11 @@ SAVING_ALWAYS = replace(ONE_THREAD, checkpoint_seconds=0.0)
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory, tiny_corpora: dict[str, Path]) -> Inputs:
     return make_inputs(tmp_path_factory.mktemp("inputs"), tiny_corpora)
+
+
+@pytest.fixture(autouse=True)
+def every_save(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Saver, "busy", False)  # a save waits for the one before it, however fast the steps are
 
 
 def run(out: Path, inputs: Inputs, optimizer: str = "adamw") -> None:
@@ -151,3 +159,24 @@ def test_a_longer_training_reads_the_same_first_windows(tmp_path: Path, inputs: 
         train(folder, **inputs.arguments(training=schedule(steps=steps)), runtime=ONE_THREAD)
         losses.append([line["loss"] for line in read_metrics(folder) if "loss" in line])
     assert losses[0][:3] == losses[1][:3]  # both still at the peak rate; later the shorter one decays
+
+
+def test_the_clock_asks_for_no_save_beside_another(tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved, begin = [], Saver.begin
+    monkeypatch.setattr(Saver, "begin", lambda self, step, *rest: (saved.append(step), begin(self, step, *rest)))
+    for busy in (False, True):
+        monkeypatch.setattr(Saver, "busy", busy)
+        run(tmp_path / str(busy), inputs)
+    assert saved == [*range(1, 9), 4, 8]  # the rate begins to fall at 4, and 8 is the last
+
+
+def test_nothing_is_read_beyond_the_plan(inputs: Inputs) -> None:
+    arguments = inputs.arguments(optim=optim())
+    names = ("mixture", "tokens", "model", "optim")
+    plan = Plan(**{name: arguments[name] for name in names}, config=arguments["training"])
+    with closing(Reading(plan, (0, 1))) as reading:
+        for _ in range(plan.config.steps):  # two batches are read ahead of each, without complaint
+            reading.next()
+        with pytest.raises(UserError, match="is outside the plan, which has 32 windows of 32 tokens"):
+            reading.next()
+        assert reading.index == 32

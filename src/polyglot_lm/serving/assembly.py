@@ -41,10 +41,12 @@ def open_models(models: Sequence[str], kind: str) -> dict[str, Engine]:
     """Return the engines by name, not started; raises UserError for what cannot be served and for two of one name."""
     found: dict[str, Engine] = {}
     for given in models:
-        named = NAMED.fullmatch(given)
-        engine = open_engine(named["model"] if named else given, kind)
-        if named:
-            engine.name = named["name"]
+        name, model = name_and_model(given)
+        if is_address(model):
+            engine = open_engine(model, name=name or None)  # what the other server calls it
+        else:
+            engine = open_engine(model, kind)
+            engine.name = name or engine.name
         if engine.name in found:
             raise UserError(f"two models are named {engine.name!r}; write one as NAME={given}")
         found[engine.name] = engine
@@ -77,15 +79,19 @@ def open_app(offer: Offer, service: Service, settings: Settings) -> FastAPI:
     if offer.page:
         from polyglot_lm.serving.demo.mount import mount_page
 
-        folders = dict(zip(service.models, map(folder_of, offer.models), strict=True))
-        mount_page(app, service, folders)
+        places = [name_and_model(given)[1] for given in offer.models]
+        folders = [None if is_address(place) else Path(place) for place in places]
+        mount_page(app, service, dict(zip(service.models, folders, strict=True)))
     return app
 
 
-def folder_of(model: str) -> Path | None:
-    named = NAMED.fullmatch(model)
-    place = named["model"] if named else model
-    return None if place.startswith(("http://", "https://")) else Path(place)
+def name_and_model(given: str) -> tuple[str, str]:
+    named = NAMED.fullmatch(given)
+    return (named["name"], named["model"]) if named else ("", given)
+
+
+def is_address(model: str) -> bool:
+    return model.startswith(("http://", "https://"))
 
 
 def serve(offer: Offer, settings: Settings) -> None:

@@ -89,9 +89,10 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One completion to be written: number, prompt and how it is drawn."""
+    """One completion to be written: its number, the model as it was asked for, the prompt, and how it is drawn."""
 
     number: int
+    model: str
     prompt: Prompt
     sampling: Sampling
 
@@ -156,7 +157,14 @@ class Service:
         """
         self.rate.take(client)
         engine = self.engine(request.model)
-        with self.line.admit(client, len(request.prompts) * request.n):
+        completions = len(request.prompts) * request.n
+        if completions > self.limits.choices:
+            raise RequestError(
+                f"this asks for {completions} completions at once, more than {self.limits.choices}; send fewer prompts or less n",
+                code="invalid_value",
+                param="n",
+            )
+        with self.line.admit(client, completions):
             prompts = await asyncio.to_thread(self.accept, request, engine)
             async with aclosing(self.write_all(request, prompts, engine, client)) as events:
                 async for event in events:
@@ -229,7 +237,7 @@ class Service:
         """Write all choices at once and yield their events as they come; closing cancels those that still write."""
         events: asyncio.Queue[Event | Exception] = asyncio.Queue()
         choices = [
-            Choice(index * request.n + number, prompt, seeded(request.sampling, number))
+            Choice(index * request.n + number, request.model, prompt, seeded(request.sampling, number))
             for index, prompt in enumerate(prompts)
             for number in range(request.n)
         ]
@@ -262,11 +270,11 @@ class Service:
                 async with self.line.place(client):
                     await self.follow(choice, engine, f"{client}/{request.user}", written, put)
             if written.flagged:
-                review = await asyncio.to_thread(self.review, choice, request.model, written, client)
+                review = await asyncio.to_thread(self.review, choice, written, client)
                 put(Notice(number, "prompt" if prompt.held else "completion", written.flagged, review, self.enforcing))
-            self.metrics.completions.labels(request.model, written.finish).inc()
-            self.metrics.tokens.labels(request.model, "drawn").inc(written.num_tokens)
-            self.metrics.tokens.labels(request.model, "read").inc(prompt.num_tokens or 0)
+            self.metrics.completions.labels(choice.model, written.finish).inc()
+            self.metrics.tokens.labels(choice.model, "drawn").inc(written.num_tokens)
+            self.metrics.tokens.labels(choice.model, "read").inc(prompt.num_tokens or 0)
             put(End(number, written.finish, prompt.num_tokens, written.num_tokens))
         except Exception as error:  # noqa: BLE001  (it is raised again where the events are read)
             put(error)
@@ -279,7 +287,7 @@ class Service:
         ):
             async for passage in passages:
                 if passage.piece:
-                    written.add(passage.piece, self.metrics.first_seconds.labels(engine.name))
+                    written.add(passage.piece, self.metrics.first_seconds.labels(choice.model))
                 for verdict in passage.verdicts:
                     self.noted("completion", verdict)
                     if verdict.action < Action.HOLD:
@@ -290,13 +298,13 @@ class Service:
                     put(Text(choice.number, passage.text, passage.tokens if choice.sampling.logprobs is not None else ()))
                 written.finish = passage.finish or written.finish
 
-    def review(self, choice: Choice, model: str, written: Written, client: str) -> str | None:
+    def review(self, choice: Choice, written: Written, client: str) -> str | None:
         """Put what was flagged before the curators; the id is given out only when the item is safely stored."""
         if self.reviews is None or written.flagged is None:
             return None
         sampling = {name: value for name, value in asdict(choice.sampling).items() if name != "stop"}
         return self.reviews.add(
-            model=model,
+            model=choice.model,
             prompt=choice.prompt.text,
             completion="".join(written.pieces),
             verdict=written.flagged,

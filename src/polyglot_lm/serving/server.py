@@ -90,6 +90,7 @@ class Server(uvicorn.Server):
                 app,
                 log_config=None,
                 access_log=False,
+                ws="none",
                 server_header=False,
                 proxy_headers=settings.proxy,
                 timeout_graceful_shutdown=LEFTOVER_SECONDS,

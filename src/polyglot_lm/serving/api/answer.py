@@ -81,7 +81,8 @@ class Answer:
         return {
             "tokens": [token.text for token in tokens],
             "token_logprobs": [token.logprob for token in tokens],
-            "top_logprobs": [dict(token.likeliest) for token in tokens],
+            # tokens that hold part of a character have one text, U+FFFD: the likeliest of them stands for all
+            "top_logprobs": [dict(reversed(token.likeliest)) for token in tokens],
             "text_offset": offsets,
         }
 

@@ -51,5 +51,5 @@ def kind(field: dict[str, Any]) -> str:
         return str(field["$ref"].rsplit("/", 1)[1])
     said = {"null": "nothing"}.get(field.get("type", "any"), field.get("type", "any"))
     of = f" of {kind(field['items'])}" if "items" in field else ""
-    bounds = [f"{sign} {field[name]}" for name, sign in (BOUNDS | LENGTHS).items() if name in field]
+    bounds = [f"{sign} {round(field[name]):,}" for name, sign in (BOUNDS | LENGTHS).items() if name in field]  # all are whole
     return " ".join([f"{said}{of}", *bounds])

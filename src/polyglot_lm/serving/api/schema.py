@@ -7,7 +7,7 @@ together.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from polyglot_lm.serving.completion import CompletionRequest
 from polyglot_lm.serving.engines.engine import Sampling
@@ -30,6 +30,15 @@ MAX_SEED = (1 << 53) - 1
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def whole_numbers(cls, values: Any) -> Any:
+        """Take 2.0 for 2, which JSON does not tell apart."""
+        if not isinstance(values, dict):
+            return values
+        whole = {name: int(value) for name, value in values.items() if isinstance(value, float) and value.is_integer()}
+        return values | whole
 
 
 class StreamOptions(Strict):

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from polyglot_lm.languages import languages
 from polyglot_lm.pages.page import number, table
 from polyglot_lm.release.card import CARD_FILE
-from polyglot_lm.serving.demo.panels import escaped, notice_box
+from polyglot_lm.serving.demo.panels import KINDS, escaped, notice_box
 from polyglot_lm.serving.guard.guard import Coverage
 from polyglot_lm.serving.moderation import Guard
 
@@ -19,16 +19,6 @@ MODES = {
     "off": "The guard is off: nothing is checked.",
     "log": "The guard keeps a log of what it would have done, and changes nothing.",
     "enforce": "The guard reads prompts before the model does, and what the model writes before you do. It misses things.",
-}
-KINDS = {
-    "acc": "accounts",
-    "tell": "telephones",
-    "rrn": "national numbers",
-    "card": "cards",
-    "email": "e-mail",
-    "ip": "IP addresses",
-    "passport": "passports",
-    "tax": "tax numbers",
 }
 EVERYWHERE = (
     '<p class="note">Cards, e-mail and IP addresses are found in every language; names and places in none. Where there is no '
@@ -56,7 +46,7 @@ def guard_note(guard: Guard | None) -> str:
     mode = f"<p>{MODES[guard.mode if guard else 'off']}</p>"
     if guard is None or guard.mode == "off":
         return mode
-    rows = table(("", "Listed words", "Classifier", "Numbers of persons"), map(coverage_row, guard.coverage()))
+    rows = table(("", "Listed words", "Classifier", "Personal information"), map(coverage_row, guard.coverage()))
     return f'{mode}<div class="words">{rows}</div>{EVERYWHERE}'
 
 

@@ -25,6 +25,16 @@ DONE = {
     ("completion", Action.HOLD): "The text is held for a curator from here on, and what follows was not written.",
     ("completion", Action.REFUSE): "The text was refused from here on, and what follows was not written.",
 }
+KINDS = {
+    "acc": "accounts",
+    "tell": "telephones",
+    "rrn": "national numbers",
+    "card": "cards",
+    "email": "e-mail",
+    "ip": "IP addresses",
+    "passport": "passports",
+    "tax": "tax numbers",
+}
 WITHHELD = "It is withheld: no curator is asked here."
 NOTED = "The guard only keeps a log here: it would have acted, and changed nothing."
 
@@ -105,7 +115,8 @@ def foot(panel: Panel) -> str:
 def drawn_notice(notice: Notice) -> str:
     """Say what the guard did, each reason, and for what is held where its outcome can be seen."""
     action, reasons = notice.verdict.action, notice.verdict.reasons
-    listed = "".join(f"<li>{escaped(reason.sentence())}</li>" for reason in reasons)
+    named = (replace(reason, category=KINDS.get(reason.category, reason.category)) for reason in reasons)
+    listed = "".join(f"<li>{escaped(reason.sentence())}</li>" for reason in named)
     if not notice.enforced:
         return notice_box("allow", TITLES[Action.ALLOW], f"{NOTED}<ul>{listed}</ul>")
     after = ""

@@ -4,10 +4,12 @@
 
 CTranslate2 draws a batch from beginning to end: nobody joins it, all its rows are drawn with the same settings, and its rows
 share one time axis. But a row leaves at any step, by its callback, and several batches run side by side on the same weights. So
-there are more lanes than cores. Newcomers never wait for a completion to end: they begin together in a free lane, and when none
-is free, two lanes are stopped and go on as one, their text so far read in again, which costs 0.8 ms a token where a step of a
-lane costs 16 ms and 2.4 ms a row (125M on one core). A group has settings in common and prompts of like length, since CTranslate2
-reads what exceeds the shortest prompt one token a step. `seed` is not honoured: 4.8 seeds a thread once, at its first draw.
+there are many lanes of small groups (`lanes`), and two are joined by stopping both and reading their text so far in again: 0.9 ms a
+token, where a step costs 16 ms and 2.4 ms a row (125M, one core of an EPYC; a second thread for one batch gains nothing). A group
+has prompts of like length, since what exceeds the shortest is read one token a step.
+
+`seed` is not honoured: 4.8 seeds a thread once, at its first draw. Rows of one call are quantised each by itself, so a greedy
+completion in company is what it is alone, but for ties within rounding.
 """
 
 import asyncio
@@ -25,14 +27,14 @@ from polyglot_lm.pipeline import UserError
 from polyglot_lm.release.extras import required
 from polyglot_lm.serving.engines.engine import Piece, Sampling
 from polyglot_lm.serving.engines.folder import context_of, converted, require_usable
-from polyglot_lm.serving.engines.lanes import Lane, Lanes
+from polyglot_lm.serving.engines.lanes import ROWS, STEP_TOKENS, Lane, Lanes
 from polyglot_lm.serving.engines.requests import Request, Waiting, admit, pieces_of
 from polyglot_lm.serving.engines.writing import token_texts
 from polyglot_lm.tokenizer import Tokenizer
 
 VOCABULARY = "vocabulary.json"
 PRECISIONS = ("int8", "float32")
-LANES_PER_CORE = 3
+LANES_PER_CORE = 8
 SLICE_TOKENS = 64  # where likeliest tokens are asked for, CTranslate2 keeps every step's logits until a call ends: 120 kB a token
 
 
@@ -59,7 +61,7 @@ class CTranslate2Engine:
         library = required("ctranslate2")
         self.tokenizer = Tokenizer(self.folder)
         folder = converted(self.folder, self.precision)
-        num_lanes = LANES_PER_CORE * self.num_cores
+        num_lanes = min(LANES_PER_CORE * self.num_cores, ROWS)
         try:
             self.generator = library.Generator(str(folder), device="cpu", inter_threads=num_lanes, intra_threads=1)
         except (RuntimeError, ValueError) as error:
@@ -67,7 +69,7 @@ class CTranslate2Engine:
         self.spelling = vocabulary(folder)
         unknown = self.spelling[self.tokenizer.vocab_size :]  # rows that only pad the embedding
         self.suppressed = [[token] for token in unknown] or None
-        self.lanes = Lanes(self.waiting, self.draw, settings=settings, cores=self.num_cores, num_lanes=num_lanes)
+        self.lanes = Lanes(self.waiting, self.draw, settings=settings, reading=reading, cores=self.num_cores, num_lanes=num_lanes)
         self.lanes.start()
 
     async def close(self) -> None:
@@ -140,6 +142,11 @@ def settings(request: Request) -> tuple[object, ...]:
     asked = request.sampling
     drawn = (asked.temperature, asked.top_k, asked.top_p) if asked.temperature else None
     return drawn, asked.repetition_penalty, asked.logprobs
+
+
+def reading(request: Request) -> int:
+    """Return what reading a request's text costs, in tokens: under a penalty it is drawn by force, a step a token."""
+    return len(request.ids) * (STEP_TOKENS if request.sampling.repetition_penalty != 1 else 1)
 
 
 def vocabulary(folder: Path) -> list[str]:

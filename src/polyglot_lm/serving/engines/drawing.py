@@ -2,9 +2,8 @@
 
 Order: repetition penalty, then the log-probabilities that are reported, then temperature, top-k, top-p. The penalty is that of CTRL
 (Keskar et al. 2019, arXiv 1909.05858) as vLLM and transformers have it, over prompt and completion without the first
-`<|endoftext|>`. A seeded completion has a generator of its own on the CPU, so it is drawn alike alone, in any company and on any
-device, as far as the logits are alike: a matrix product of another shape may round otherwise, which moves a draw about once in a
-thousand tokens in fp32.
+`<|endoftext|>`. A seeded completion has a generator of its own on the CPU, so it is drawn alike alone and in any company as far
+as the logits are alike: a matrix product of another shape may round otherwise, and then a draw at the very edge falls otherwise.
 """
 
 import torch

@@ -23,7 +23,7 @@ def open_engine(model: str, kind: str = "ctranslate2", **options: Any) -> Engine
     if kind not in FOLDER_KINDS:
         raise UserError(f"there is no engine {kind!r}; choose {' or '.join(FOLDER_KINDS)}")
     require_usable(folder)
-    name = folder.resolve().name
+    name = folder.name or folder.resolve().name  # a link keeps its own name: `runs/quickstart/model` is `model`
     if kind == "ctranslate2":
         from polyglot_lm.serving.engines.ctranslate2 import CTranslate2Engine
 

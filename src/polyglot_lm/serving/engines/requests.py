@@ -59,6 +59,11 @@ class Request:
         self.ended = True
         self.send(error)
 
+    def stop(self) -> None:
+        """End the completion because the engine closes."""
+        self.cancelled = True
+        self.fail(Unavailable("the model is stopping; ask again when the server is back"))
+
 
 class Waiting:
     """Requests that wait for the model, and how many each client has under way. `changed` guards both and wakes the threads."""
@@ -70,11 +75,12 @@ class Waiting:
         self.closed = False
 
     def put(self, request: Request) -> None:
-        """Add a request; raises Unavailable when the engine has closed."""
+        """Add a request, or end it when the engine has closed."""
         with self.changed:
             if self.closed:
-                raise Unavailable("the model is stopping; ask again when the server is back")
-            self.requests.append(request)
+                request.stop()
+            else:
+                self.requests.append(request)
             self.changed.notify_all()
 
     def take(self, most: int, fits: Callable[[Request, Request], bool] = lambda first, other: True) -> list[Request]:
@@ -107,7 +113,7 @@ class Waiting:
         with self.changed:
             self.closed = True
             for request in self.requests:
-                request.fail(Unavailable("the model is stopping; ask again when the server is back"))
+                request.stop()
             self.requests = []
             self.changed.notify_all()
 

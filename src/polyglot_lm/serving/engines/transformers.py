@@ -67,6 +67,8 @@ class TransformersEngine:
             self.ready = False
             self.waiting.close()
             await asyncio.to_thread(self.thread.join)
+            for request in self.batch.requests:
+                request.stop()
             del self.batch
 
     def tokens(self, text: str) -> list[str] | None:
