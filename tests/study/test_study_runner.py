@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny_study import ARMS, LANGUAGES, StudyData, make_data, protocol
 
+from polyglot_lm.cli.study import run_command
 from polyglot_lm.mixture import Explicit
 from polyglot_lm.pipeline import UserError, read_json
 from polyglot_lm.study import runner
@@ -128,6 +129,12 @@ def test_too_little_text_stops_a_study_before_it_starts(data: StudyData, tmp_pat
     thirsty = Arm(policy=Explicit(unit="english_bytes", weights={"en": 0.999, "ko": 0.001}))
     with pytest.raises(UserError, match=r"arm 'thirsty' lacks 0\.\d+ MB-eq\. of 'en' to read none of it more than 1\.5 times"):
         study(data, tmp_path, protocol(arms={**ARMS, "thirsty": thirsty}, content=0.9 * held))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_refuses_too_little_text_at_once(data: StudyData, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"arm '[\w-]+' lacks \d+\.\d MB-eq\. of '(ko|en)' .* add text, lower content_megabytes"):
+        run_command(data.folder, tmp_path, device="cpu", placebo="")
     assert not list(tmp_path.iterdir())
 
 

@@ -16,6 +16,7 @@ from polyglot_lm.pipeline.identity import canonical, fingerprint
 from polyglot_lm.shards import DocumentWriter, part_path
 from polyglot_lm.tokenizer import Balanced, Natural, ParallelText, Parity, Policy, Tokenizer, train_tokenizer
 from polyglot_lm.tokenizer.parity import measure, read_measurable, read_parallel
+from polyglot_lm.tokenizer.policies import Weighted
 from polyglot_lm.tokenizer.train import texts_of_share
 
 ONE = dict.fromkeys(SENTENCES, 1.0)
@@ -62,6 +63,14 @@ def test_natural_keeps_the_shares_of_the_supply_and_balanced_the_smallest() -> N
     assert Natural().budgets(supply, 10**9) == supply
     assert Balanced().budgets(supply, 50) == {"en": 50, "ko": 50}
     assert Balanced().budgets(supply, 10**9) == {"en": 100, "ko": 100}
+
+
+def test_weighted_text_is_in_its_weights_as_far_as_the_supply_goes() -> None:
+    supply = {"ko": 10.0, "th": 40.0, "en": 100.0}
+    assert Weighted(weights={"ko": 1, "th": 1, "en": 8}).budgets(supply, 20.0) == pytest.approx({"ko": 6, "th": 6, "en": 48})
+    assert Weighted(weights={"ko": 8, "th": 1, "en": 1}).budgets(supply, 20.0) == pytest.approx({"ko": 10, "th": 1.25, "en": 1.25})
+    with pytest.raises(UserError, match="no weight for th, en"):
+        Weighted(weights={"ko": 1}).budgets(supply, 20.0)
 
 
 def test_parity_costs_every_language_more_alike_than_plain_bpe(tmp_path: Path, skewed: dict[str, Path], parallel: Path) -> None:

@@ -27,6 +27,9 @@ def run_command(
     size: Annotated[str, typer.Option(help="Size of the arms' models.")] = "27m",
     content_megabytes: Annotated[float, typer.Option(help="What uniform reads of each language, English-equivalent.")] = 6.8,
     seeds: Annotated[int, typer.Option(min=1, help="Paired seeds of each arm.")] = 5,
+    placebo: Annotated[
+        str, typer.Option(help="Languages that get BLOOM's shares in the placebo; none: no placebo.")
+    ] = "zh,ko,th,ms",
 ) -> int:
     """Train what stages lack, most important first, on all GPUs of this machine."""
     from polyglot_lm.recipes.balance_study import protocol_of
@@ -35,7 +38,8 @@ def run_command(
 
     until = time.monotonic() + 60 * minutes
     gathered = StudyData(data)
-    protocol = protocol_of(gathered.languages, size=size, content_megabytes=content_megabytes, seeds=seeds)
+    dealt = comma_separated(placebo)
+    protocol = protocol_of(gathered.languages, size=size, content_megabytes=content_megabytes, seeds=seeds, placebo=dealt)
     study = Study(protocol=protocol, data=gathered, out=records, devices=devices_of(device), lanes=lanes, deadline=until)
     study.carry_out(comma_separated(stages))
     return 0

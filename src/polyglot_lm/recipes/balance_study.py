@@ -66,7 +66,8 @@ def balance_study(
     placebo: tuple[str, ...] = PLACEBO,
 ) -> Recipe:
     """`content_megabytes`, English-equivalent, is what the uniform arm reads of each language; `placebo` the languages that get the
-    shares of BLOOM's, largest first, in its place. `benchmarks` are folders of evaluation sets that no text may share n-grams with.
+    shares of BLOOM's, largest first, in its place (none: no such arm). `benchmarks` are folders of evaluation sets with which no
+    text may share n-grams.
     """
     data = data_step(Source(text=text, parallel=parallel, flores=flores, benchmarks=benchmarks), languages, vocab_size, floor)
     protocol = protocol_of(languages, size=size, content_megabytes=content_megabytes, seeds=seeds, floor=floor, placebo=placebo)
@@ -188,7 +189,7 @@ def arms_of(chosen: tuple[Language, ...], floor: float, placebo: tuple[str, ...]
         "controller-from-uniform": Arm(policy=UNIFORM, steered=True),
         "xglm": weighted(with_floor(presets()["xglm"]["weights"], chosen, floor)),
         "alpha-0.3": weighted(normalized(sizes)),
-        "placebo": weighted(dealt(bloom(chosen, floor), placebo)),
+        **({"placebo": weighted(dealt(bloom(chosen, floor), placebo))} if placebo else {}),
         "skewed-tokenizer": Arm(policy=Uniform(unit="tokens"), tokenizer="skewed"),
     }
 
