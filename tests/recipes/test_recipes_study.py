@@ -34,6 +34,7 @@ def protocol_in(recipe: Recipe) -> Protocol:
 def test_recipes_share_text_and_references(settings: list[str]) -> None:
     recipes = {name: build(name, settings, RECIPES) for name in ("balance_study", "synergy", "ladder")}
     assert len({recipe.results["references"].address for recipe in recipes.values()}) == 1
+    assert build("study_data", settings, RECIPES).targets[0] == recipes["balance_study"].results["study-data"]
     last = {name: list(recipe.results.values())[-1] for name, recipe in recipes.items()}
     assert [last[name].name for name in recipes] == ["study/arms", "study/synergy", "study/search"]
     assert all(recipes["synergy"].results["references"] in in_order([step]) for step in last.values())

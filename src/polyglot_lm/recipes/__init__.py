@@ -12,6 +12,7 @@ RECIPES = {
     "polyglot_ko": "polyglot_lm.recipes.polyglot_ko:polyglot_ko",
     "references": "polyglot_lm.recipes.references:references",
     "balance_study": "polyglot_lm.recipes.balance_study:balance_study",
+    "study_data": "polyglot_lm.recipes.balance_study:study_data",
     "synergy": "polyglot_lm.recipes.synergy:synergy",
     "ladder": "polyglot_lm.recipes.ladder:ladder",
 }

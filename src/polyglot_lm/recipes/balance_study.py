@@ -3,7 +3,7 @@
     text ─► corpora ─► two tokenizers ─► shards, held-out text ─► one folder ─► sweeps, references, arms
 
 The decisions stand here; the recipes `synergy` and `ladder` go on from the same folder and the same references. The folder of the
-step `study-data` is all that a machine with a GPU needs: `polyglot study run` carries the same study out there.
+step `study-data` (recipe `study_data`) is all that a machine with a GPU needs: `polyglot study run` carries the study out there.
 
     polyglot run balance_study --set text=FOLDER --set parallel=flores200_dev.jsonl.zst --set flores=flores200_devtest.jsonl.zst
 """
@@ -74,6 +74,21 @@ def balance_study(
     references = references_step(data, protocol)
     arms = run_study.step("study/arms", data=data, protocol=protocol, stages=("arms", "whole-budget"), before=references)
     return Recipe(results={"study-data": data, "references": references, "arms": arms})
+
+
+def study_data(
+    *,
+    text: str,
+    parallel: str,
+    flores: str,
+    benchmarks: tuple[str, ...] = (),
+    languages: tuple[str, ...] = LANGUAGES,
+    vocab_size: int = 16_384,
+    floor: float = FLOOR,
+) -> Recipe:
+    """The text of `balance_study` alone, for a machine without a GPU; what it makes is not made twice."""
+    source = Source(text=text, parallel=parallel, flores=flores, benchmarks=benchmarks)
+    return Recipe(results={"study-data": data_step(source, languages, vocab_size, floor)})
 
 
 def references_step(data: Step, protocol: Protocol) -> Step:
