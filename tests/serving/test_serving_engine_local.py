@@ -94,7 +94,7 @@ def test_greedy_text_is_the_models_own(folder: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_sixteen_at_once_get_what_each_gets_alone(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GATHER_SECONDS", "LOOK_SECONDS", "SLICE_SECONDS", "SETTLED_SECONDS"):
+    for name in ("GATHER_SECONDS", "GATHER_BUSY_SECONDS", "LOOK_SECONDS", "SLICE_SECONDS", "SETTLED_SECONDS"):
         monkeypatch.setattr(lanes, name, 0.0)  # so that lanes are joined and parted all the time
     asked = [
         (PROMPTS[n % 8] * (1 + n // 8), Sampling(temperature=0, max_tokens=10 + 4 * n, repetition_penalty=1.0 if n % 3 else 1.3))

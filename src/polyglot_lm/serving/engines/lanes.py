@@ -21,6 +21,7 @@ GROUP_ROWS = 16  # more rows in a group no longer make a row cheaper
 ROWS = 32  # under way at once; the rest waits
 LOOK_SECONDS = 0.05  # between two looks for lanes to join
 GATHER_SECONDS = 0.03  # what arrives within it begins together
+GATHER_BUSY_SECONDS = 0.2  # while others draw: rows that began together end, and are asked for again, within it
 SLICE_SECONDS = 1.0  # a lane that cannot be joined draws so long before it steps back
 SETTLED_SECONDS = 0.3  # a lane draws so long before it is joined with another
 STEP_TOKENS, ROW_TOKENS = 16, 3  # a step of a lane costs as much as reading so many tokens, and each row of it
@@ -116,11 +117,12 @@ class Lanes:
     def newcomers(self, now: float) -> list[Request]:
         self.waiting.drop_cancelled()
         requests = self.waiting.requests
-        if not requests or now - requests[0].since < GATHER_SECONDS:
-            return []
         busy = sum(bool(lane.rows) for lane in self.lanes)
+        if not requests or now - requests[0].since < (GATHER_BUSY_SECONDS if busy else GATHER_SECONDS):
+            return []
         share = math.ceil(len(requests) / max(1, self.cores - busy))
-        return self.waiting.take(min(share, GROUP_ROWS, ROWS - self.waiting.under_way.total()), self.fits)
+        even = math.ceil((len(requests) + self.waiting.under_way.total()) / self.cores)  # rows of a core, if all had as many
+        return self.waiting.take(min(share, even, GROUP_ROWS, ROWS - self.waiting.under_way.total()), self.fits)
 
     def fits(self, first: Request, other: Request) -> bool:
         """Say whether a newcomer's prompt is of like length: the longer ones wait for a step a token."""
