@@ -52,17 +52,18 @@ def test_a_taken_port_is_said_in_a_sentence() -> None:
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_who_leaves_ends_the_work(stream: bool) -> None:
-    parrot = Parrot(pace=0.02)
+    parrot = Parrot(pace=0.1)  # 20 s for all of it
     service = Service({"parrot": parrot})
-    with running(service) as address, httpx.Client(timeout=0.5) as client:
+    with running(service) as address, httpx.Client(timeout=15 if stream else 0.5) as client:
         if stream:
             with client.stream("POST", f"{address}/v1/completions", json=BODY | {"stream": True}) as answer:
-                next(answer.iter_lines())
+                lines = answer.iter_lines()  # kept: dropping the iterator would leave already
+                next(lines)
                 assert parrot.open == 1
         else:
             with pytest.raises(httpx.ReadTimeout):
                 client.post(f"{address}/v1/completions", json=BODY)
-        wait_until(lambda: parrot.open == 0, seconds=2)
+        wait_until(lambda: parrot.open == 0 and service.line.open == 0, seconds=10)
         assert parrot.cancelled == 1 and service.line.free == service.limits.places and service.line.open == 0
 
 
