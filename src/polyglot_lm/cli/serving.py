@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from polyglot_lm.cli.review import DEFAULT_DATABASE
+
 if TYPE_CHECKING:
     from polyglot_lm.serving.limits import Limits
 
@@ -27,7 +29,7 @@ def serve_command(
     policy: Annotated[Path | None, typer.Option(help="The guard's policy file, if not the built-in one.")] = None,
     reviews: Annotated[
         str, typer.Option(help="The curators' queue; empty for none.", envvar="POLYGLOT_REVIEWS")
-    ] = "sqlite:///reviews.db",
+    ] = DEFAULT_DATABASE,
     keys: Annotated[
         Path | None, typer.Option(help="Let in only keys of this file (`polyglot keys add`).", envvar="POLYGLOT_KEYS")
     ] = None,

@@ -1,11 +1,12 @@
 """Which completions are drawn together, for a library that draws a batch from beginning to end.
 
 A lane is a thread that draws one group at a time; there are more lanes than cores. Newcomers of like settings and length take a
-free lane at once, spread over the cores that idle. Where more lanes draw than there are cores, two of them are joined as soon as
-the steps saved outweigh reading their texts in again, so single newcomers soon share their steps. When no lane is free, the two
-that cost least to join make room, and where no two can be joined, the one that has drawn longest steps back: many kinds of
-requests share the lanes in slices of a second. Costs are counted in tokens read, as measured on CTranslate2 with a 125M: a
-step costs 16 and 3 a row. Nothing else here knows the library.
+free lane, spread over the cores that idle: at once where nobody draws, else after a fifth of a second, so that those who come
+together share their steps, and never more than a core's even share. Where more lanes draw than there are cores, two of them
+are joined as soon as the steps saved outweigh reading their texts in again, so single newcomers soon share their steps. When
+no lane is free, the two that cost least to join make room, and where no two can be joined, the one that has drawn longest
+steps back: many kinds of requests share the lanes in slices of a second. Costs are counted in tokens read, as measured on
+CTranslate2 with a 125M: a step costs 16 and 3 a row. Nothing else here knows the library.
 """
 
 import itertools
