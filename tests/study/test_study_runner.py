@@ -1,5 +1,6 @@
 """A whole study in seconds: order, records, and going on where it was cut."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -160,3 +161,34 @@ def test_lanes_are_of_the_sizes_there_are() -> None:
     from polyglot_lm.study.protocol import SHAPES
 
     assert runner.LANES.keys() == SHAPES.keys()
+
+
+def test_two_processes_share_a_folder_and_train_nothing_twice(data: StudyData, tmp_path: Path) -> None:
+    stages = ("sweep", "references", "arms")
+    alone, _ = study(data, tmp_path / "alone")
+    assert alone.carry_out(stages)
+    with ThreadPoolExecutor(2) as pool:  # a lock is of an open file: two threads hold it as little as two processes do
+        both = [study(data, tmp_path / "shared") for _ in range(2)]
+        assert all(pool.map(lambda each: each[0].carry_out(stages), both))
+    records = read_records(tmp_path / "shared")
+    trained = [{line.rsplit(" select ")[0] for line in lines} for _, lines in both]
+    assert not trained[0] & trained[1] and len(trained[0] | trained[1]) == len(records)
+    assert all(trained) and all(record["resumed"] == 0 for record in records.values())
+    assert {name: record["bits_per_byte"] for name, record in records.items()} == {
+        name: record["bits_per_byte"] for name, record in alone.done.items()
+    }
+
+
+def test_a_carried_size_takes_over_what_was_swept_at_another(data: StudyData, tmp_path: Path) -> None:
+    made, _ = study(data, tmp_path, protocol(ladder=("tiny", "10m"), carried={"10m": "tiny"}, rates=(0.004, 0.008)))
+    assert made.carry_out(("ladder",))
+    plan = made.plan()
+    ran = {stage: [record for (of, _), record in made.done.items() if of == stage] for stage in ("sweep", "references", "ladder")}
+    assert not [record for record in ran["sweep"] if record["size"] == "10m"]
+    assert [(record["arm"], record["seed"]) for record in ran["ladder"] if record["size"] == "10m"] == [("uniform", 1), ("bloom", 1)]
+    at_it = {record["languages"][0]: record for record in ran["references"] if record["size"] == "10m"}
+    assert at_it.keys() == set(LANGUAGES) == plan.frozen["10m"]["languages"].keys()
+    for code, record in at_it.items():
+        small = plan.frozen["tiny"]["languages"][code]
+        assert (record["batch_windows"], plan.frozen["10m"]["languages"][code]["rate"]) == (small["batch_windows"], small["rate"])
+        assert record["learning_rate"] == pytest.approx(small["learning_rate"] / 3, rel=0.01)  # 192 wide instead of 64

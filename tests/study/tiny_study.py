@@ -74,6 +74,7 @@ def protocol(**changed: Any) -> Protocol:
         "batches": (2,),
         "rates": (0.004,),
         "full_sweeps": ("tiny",),
+        "carried": {},
         "reference_seeds": 2,
         "whole_budget": ("en",),
         "synergy_size": "tiny",

@@ -103,6 +103,8 @@ class Plan:
 
     def sweep(self, size: str) -> list[Training]:
         """The arms' batch and rate, on uniform alone; then the check on bloom."""
+        if size in self.protocol.carried:
+            return self.sweep(self.protocol.carried[size])
         missing, choice = self.arms_swept(size)
         if choice is None:
             return missing
@@ -116,6 +118,7 @@ class Plan:
         return choice
 
     def arms_swept(self, size: str) -> tuple[list[Training], Choice | None]:
+        size = self.protocol.carried.get(size, size)
         full = size == self.protocol.size  # elsewhere the batch is taken over, and the rate alone is swept
         batches = self.protocol.arm_batches if full else (self.arms_choice(self.protocol.size).batch_windows,)
         return self.swept(lambda choice: self.arm("sweep", "uniform", 1, choice, size=size), batches)
@@ -125,6 +128,9 @@ class Plan:
         return [training for code in self.protocol.languages for training in self.reference_of(code, size)[0]]
 
     def reference_of(self, code: str, size: str) -> tuple[list[Training], Choice | None]:
+        if size in self.protocol.carried:
+            missing, choice = self.reference_of(code, self.protocol.carried[size])
+            return (missing, None) if choice is None else (self.lacking([self.reference(code, 1, choice, size=size)]), choice)
         if size in self.protocol.full_sweeps:
             batches = tuple(sorted({*self.protocol.batches, self.arms_choice(size).batch_windows}))
         else:
@@ -144,7 +150,8 @@ class Plan:
             choice = self.reference_of(code, size)[1]
             assert choice is not None
             make = functools.partial(self.reference, code, choice=choice, size=size)
-            records = [self.record(training) for training in self.seeded(make, self.protocol.reference_seeds)]
+            seeds = 1 if size in self.protocol.carried else self.protocol.reference_seeds
+            records = [self.record(training) for training in self.seeded(make, seeds)]
             languages[code] = {
                 "batch_windows": choice.batch_windows,
                 "learning_rate": records[0]["learning_rate"],
@@ -204,12 +211,15 @@ class Plan:
         """A sweep, references, and uniform and bloom at another size."""
         if missing := self.sweep(size) or self.references(size):
             return missing
-        choice, seeds = self.arms_choice(size), range(1, self.protocol.ladder_seeds + 1)
+        choice = self.arms_choice(size)
+        seeds = range(1, 2 if size in self.protocol.carried else self.protocol.ladder_seeds + 1)
         return self.lacking([self.arm("ladder", name, seed, choice, size=size) for seed in seeds for name in ("uniform", "bloom")])
 
     def search(self) -> list[Training]:
         """Random mixtures, one seed each, for a regression of competence on shares."""
         size, generator = self.protocol.probe_size, np.random.default_rng(0)
+        if missing := self.sweep(size):
+            return missing
         choice = self.arms_choice(size)
         wanted = []
         for number in range(self.protocol.probes):

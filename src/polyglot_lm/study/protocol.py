@@ -50,7 +50,8 @@ class Arm:
 class Protocol:
     """The decisions. `content` is what the uniform arm reads of each language, in English-equivalent bytes; `rates` are learning
     rates at a batch of 64 windows and a width of 384; `batches` those of the references, beside the arms' own,
-    which are swept at the sizes of `full_sweeps`; elsewhere the rate alone is, at the batch that was best at `size`."""
+    which are swept at the sizes of `full_sweeps`; elsewhere the rate alone is, at the batch that was best at `size`. At a size of
+    `carried` nothing is swept: batch and rate are those of the size that it names, and there is one seed."""
 
     languages: tuple[str, ...]
     size: str
@@ -63,6 +64,7 @@ class Protocol:
     batches: tuple[int, ...]
     rates: tuple[float, ...]
     full_sweeps: tuple[str, ...]
+    carried: Mapping[str, str]
     reference_seeds: int
     whole_budget: tuple[str, ...]
     synergy_size: str

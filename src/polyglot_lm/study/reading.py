@@ -4,7 +4,7 @@ The seed of a training orders the documents of each language, whatever the share
 less of a language reads the beginning of what the other reads.
 """
 
-import threading
+import fcntl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,6 @@ from polyglot_lm.mixture.steering import Steering
 from polyglot_lm.mixture.units import normalized
 from polyglot_lm.study.gather import StudyData
 from polyglot_lm.study.protocol import DECAY, Training
-
-PLANNING = threading.Lock()
-
 
 class Reading:
     """The windows of one training; `mixtures` is where mixtures are written, each once."""
@@ -71,7 +68,9 @@ class Reading:
 def planned(data: StudyData, training: Training, mixtures: Path, budget: Budget) -> Path:
     """Write the mixture of an arm unless it is there; only a controller needs the budget, for its cap on epochs."""
     folder = mixtures / f"{training.mixture}-{budget.amount:.0f}"
-    with PLANNING:
+    mixtures.mkdir(parents=True, exist_ok=True)
+    with (mixtures / ".lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         if not (folder / MIXTURE_FILE).exists():
             folder.mkdir(parents=True, exist_ok=True)
             tokens = {code: data.folder / training.tokenizer / "tokens" / code for code in training.languages}

@@ -8,15 +8,18 @@
     mixtures/                            the mixture of every arm
 
 A training without a record is trained again from its beginning: it takes seconds, so a checkpoint would cost more than it saves.
-Trainings of one size run in several lanes of one process, each a thread, because small steps leave most of a card idle.
+Trainings of one size run in several lanes of one process, each a thread, because small steps leave most of a card idle. Several
+processes may share a folder, best one a GPU: whoever trains holds a lock on the training, and what others did is read from disk.
 """
 
+import fcntl
 import json
 import sys
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby, repeat
 from pathlib import Path
@@ -42,6 +45,7 @@ DOCUMENTS_FILE, CONTROLLER_FILE, BEGUN = "documents.npz", "controller.jsonl", "b
 LOOKS = 25  # of a controller over a training, those before it begins and in its rest not counted off
 KEPT_LANES = 3  # of a thread: a step captured for one batch is of no use for another
 LANES = {"tiny": 4, "10m": 4, "27m": 4, "110m": 2, "350m": 1}  # that fill an H100
+WAIT_SECONDS = 0.2  # between looks at what other processes train
 SWITCH_SECONDS = 0.0002  # of Python between threads: a lane that asks for its next step must not wait 5 ms behind each other one
 STAGES = ("sweep", "references", "arms", "whole-budget", "synergy", "ladder", "search")
 
@@ -77,6 +81,7 @@ class Study:
                 if not self.train_all(missing):
                     self.say(f"time is up in {stage}: {len(missing)} trainings or more are left")
                     return False
+                self.done |= read_records(self.out, known=self.done)
         return True
 
     def missing(self, stage: str) -> list[Training]:
@@ -126,7 +131,7 @@ class Study:
     # ------------------------------------------------------------------ trainings
 
     def train_all(self, trainings: Sequence[Training]) -> bool:
-        """Train in lanes, a size at a time; False where the deadline left some out."""
+        """Train in lanes, a size at a time, what no other process is at; False where the deadline left some out."""
         complete = True
         sys.setswitchinterval(SWITCH_SECONDS)
         for size, group in groupby(sorted(trainings, key=lambda each: list(LANES).index(each.size)), key=lambda each: each.size):
@@ -150,18 +155,19 @@ class Study:
             torch.cuda.set_device(self.own.device)
 
     def train(self, training: Training, capacity: int) -> bool:
-        """Train, score and record one; False if there is no time for it."""
+        """Train, score and record one, unless another process is at it; False if there is no time for it."""
         expected = self.seconds.get((training.size, training.batch_windows), 0.0) * training.num_windows
         if time.monotonic() + expected > self.deadline:
             return False
         folder = self.out / "runs" / training.stage / training.name
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / BEGUN).open("a") as file:
-            file.write("x")
-        since = time.monotonic()
-        record = self.trained(training, self.lane(training, capacity), folder)
-        record |= {"resumed": len((folder / BEGUN).read_text()) - 1, "seconds_in_all": time.monotonic() - since}
-        write_json(folder / RUN_FILE, record)
+        with claimed(folder) as ours:
+            if not ours:
+                time.sleep(WAIT_SECONDS)
+                return True
+            since = time.monotonic()
+            record = self.trained(training, self.lane(training, capacity), folder)
+            record |= {"resumed": len((folder / BEGUN).read_text()) - 1, "seconds_in_all": time.monotonic() - since}
+            write_json(folder / RUN_FILE, record)
         self.done[training.stage, training.name] = record
         self.seconds[training.size, training.batch_windows] = record["seconds_in_all"] / training.num_windows
         bits = record["bits_per_byte"]["select"]
@@ -305,7 +311,23 @@ def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def read_records(out: Path) -> dict[tuple[str, str], Record]:
-    """Return the records of a study by stage and name."""
-    found = sorted((out / "runs").glob(f"*/*/{RUN_FILE}"))
-    return {(path.parent.parent.name, path.parent.name): read_json(path) for path in found}
+@contextmanager
+def claimed(folder: Path) -> Iterator[bool]:
+    """Begin a training and hold it; False where it is done or held by another thread or process. Death lets go of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / BEGUN).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        if ours := not (folder / RUN_FILE).exists():
+            file.write("x")
+            file.flush()
+        yield ours
+
+
+def read_records(out: Path, known: Container[tuple[str, str]] = ()) -> dict[tuple[str, str], Record]:
+    """Return the records of a study by stage and name, but those that are known."""
+    found = {(path.parent.parent.name, path.parent.name): path for path in sorted((out / "runs").glob(f"*/*/{RUN_FILE}"))}
+    return {name: read_json(path) for name, path in found.items() if name not in known}
