@@ -185,7 +185,7 @@ def test_a_carried_size_takes_over_what_was_swept_at_another(data: StudyData, tm
     plan = made.plan()
     ran = {stage: [record for (of, _), record in made.done.items() if of == stage] for stage in ("sweep", "references", "ladder")}
     assert not [record for record in ran["sweep"] if record["size"] == "10m"]
-    assert [(record["arm"], record["seed"]) for record in ran["ladder"] if record["size"] == "10m"] == [("uniform", 1), ("bloom", 1)]
+    assert [(each["arm"], each["seed"]) for each in ran["ladder"] if each["size"] == "10m"] == [("uniform", 1), ("bloom", 1)]
     at_it = {record["languages"][0]: record for record in ran["references"] if record["size"] == "10m"}
     assert at_it.keys() == set(LANGUAGES) == plan.frozen["10m"]["languages"].keys()
     for code, record in at_it.items():

@@ -65,13 +65,14 @@ class OurScorer:
         self.network, self.tokenizer = network, tokenizer
         self.context, self.vocab_size = network.config.context, network.config.vocab_size
         self.start_id = self.end_id = tokenizer.end_id
+        self.device = next(network.parameters()).device
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         found = self.tokenizer.encode_batch(texts, parse_special=True)
         return [Encoded(ids=ids, lengths=self.tokenizer.token_lengths[ids]) for ids in found]
 
     def nats(self, tokens_BT: Tensor) -> Tensor:
-        return token_nats(self.network, tokens_BT)
+        return token_nats(self.network, tokens_BT.to(self.device)).cpu()
 
 
 class HubScorer:

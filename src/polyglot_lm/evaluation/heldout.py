@@ -19,6 +19,7 @@ import torch
 from polyglot_lm.evaluation.bootstrap import ratio_interval
 from polyglot_lm.evaluation.content import OurScorer, Scorer, second_half, text_bits
 from polyglot_lm.evaluation.local import read_rows
+from polyglot_lm.evaluation.models import device_named
 from polyglot_lm.model.hf import load_hf
 from polyglot_lm.pipeline import Counters, Runtime, Task, UserError, atomic_path, stage, write_json
 from polyglot_lm.shards import read_documents
@@ -45,7 +46,7 @@ def evaluate_heldout(
 ) -> Counters:
     """Score the test split of every language; writes `heldout.json` and the bits of each document."""
     torch.set_num_threads(runtime.threads)
-    scorer = OurScorer(load_hf(model), Tokenizer(tokenizer))
+    scorer = OurScorer(load_hf(model).to(device_named(runtime.device)), Tokenizer(tokenizer))
     return measure_heldout(out, scorer, corpora, byte_premiums, window_english_bytes, runtime)
 
 

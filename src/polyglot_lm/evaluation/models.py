@@ -59,6 +59,11 @@ class BenchedModel:
         return device
 
 
+def device_named(device: str) -> torch.device:
+    """Return a device; auto is a GPU where there is one."""
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+
+
 def load_model(name: str, *, device: str = "auto") -> BenchedModel:
     """Load a preset, a folder or a model of the hub: bf16 on a GPU, fp32 elsewhere.
 
@@ -68,7 +73,7 @@ def load_model(name: str, *, device: str = "auto") -> BenchedModel:
     folder = Path(place) if Path(place).is_dir() else None
     if folder is None and ("/" not in place or place.startswith((".", "/"))):
         raise UserError(f"no model {name!r}; give a folder, OWNER/NAME of the hub, or one of {', '.join(presets())}")
-    chosen = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else "cpu" if device == "auto" else device)
+    chosen = device_named(device)
     config, tokenizer, network, masked = with_transformers(name, place, torch.bfloat16 if chosen.type == "cuda" else torch.float32)
     rows = network.get_input_embeddings().weight.shape[0]
     if (needed := max(tokenizer.get_vocab().values()) + 1) > rows:

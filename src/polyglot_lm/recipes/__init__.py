@@ -15,6 +15,7 @@ RECIPES = {
     "study_data": "polyglot_lm.recipes.balance_study:study_data",
     "synergy": "polyglot_lm.recipes.synergy:synergy",
     "ladder": "polyglot_lm.recipes.ladder:ladder",
+    "small_east_asian": "polyglot_lm.recipes.small_east_asian:small_east_asian",
 }
 
 MODELS = (  # of which `polyglot models` tells: a recipe and its settings

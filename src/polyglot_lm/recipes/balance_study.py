@@ -95,8 +95,31 @@ def references_step(data: Step, protocol: Protocol) -> Step:
     return run_study.step("study/references", data=data, protocol=protocol, stages=("sweep", "references"))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """Cleaned text of each language, tokenizers by name, and the shards of each."""
+
+    corpora: Mapping[str, Step]
+    tokenizers: Mapping[str, Step]
+    tokens: Mapping[str, Mapping[str, Step]]
+
+
 def data_step(source: Source, languages: tuple[str, ...], vocab_size: int, floor: float) -> Step:
     """Return the step that brings all text together, encoded by a tokenizer of equal costs and by one of skewed text."""
+    prepared = prepare(source, languages, vocab_size, floor)
+    return gather_study.step(
+        "study-data",
+        corpora=prepared.corpora,
+        tokenizers=prepared.tokenizers,
+        tokens=prepared.tokens,
+        parallel=ParallelText(path=Path(source.flores).expanduser()),
+        byte_premiums={language.code: language.byte_premium for language in select(languages)},
+        scoring=SCORING,
+    )
+
+
+def prepare(source: Source, languages: tuple[str, ...], vocab_size: int, floor: float) -> Prepared:
+    """Return the steps from text to shards."""
     chosen = select(languages)
     check_vocab_size(vocab_size)
     thresholds = {language.code: open_door(language) for language in chosen}
@@ -134,15 +157,7 @@ def data_step(source: Source, languages: tuple[str, ...], vocab_size: int, floor
         }
         for name, tokenizer in tokenizers.items()
     }
-    return gather_study.step(
-        "study-data",
-        corpora=corpora,
-        tokenizers=tokenizers,
-        tokens=tokens,
-        parallel=ParallelText(path=Path(source.flores).expanduser()),
-        byte_premiums=premiums,
-        scoring=SCORING,
-    )
+    return Prepared(corpora=corpora, tokenizers=tokenizers, tokens=tokens)
 
 
 def open_door(language: Language) -> Thresholds:

@@ -20,6 +20,7 @@ from polyglot_lm.mixture.units import normalized
 from polyglot_lm.study.gather import StudyData
 from polyglot_lm.study.protocol import DECAY, Training
 
+
 class Reading:
     """The windows of one training; `mixtures` is where mixtures are written, each once."""
 
