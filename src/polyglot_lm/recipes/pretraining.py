@@ -49,7 +49,7 @@ class Course:
 
     The rate ends at a tenth of its peak by a cosine, as theirs did; with `wsd` at zero after a decay over the last fifth, and the
     training can be made longer later. `references` is a file of bits per byte of monolingual models, by which the controller
-    steers the mixture until the decay.
+    steers the mixture until the decay. `looks` is how often the control text is scored on the way.
     """
 
     steps: int
@@ -59,6 +59,7 @@ class Course:
     learning_rate: float
     seed: int
     references: str = ""
+    looks: int = 100
 
 
 PUBLISHED: Mapping[str, TokenBudget] = {
@@ -129,7 +130,7 @@ def pretraining_step(
             steps=course.steps,
             batch_windows=course.batch_windows,
             precision=course.precision,
-            control_every=max(1, course.steps // 100),
+            control_every=max(1, course.steps // course.looks),
             seed=course.seed,
             z_loss=0.0,
             on_spike="rewind",

@@ -48,7 +48,13 @@ def small_east_asian(
         tokenizer=tokenizer,
         corpora=prepared.corpora,
         course=Course(
-            steps=steps, batch_windows=batch_windows, precision="bf16", schedule="wsd", learning_rate=learning_rate, seed=seed
+            steps=steps,
+            batch_windows=batch_windows,
+            precision="bf16",
+            schedule="wsd",
+            learning_rate=learning_rate,
+            seed=seed,
+            looks=10,  # the control text is a third as long as what is read between two
         ),
     )
     title = f"Polyglot-East-Asian {size.upper()}"
