@@ -42,7 +42,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
             world.write("references", "reference", {code: 1.0}, size=size, content=CONTENT)
     for code, more in (("en", 8), ("zh", 8), ("en", 0.25), ("zh", 4)):
         world.write("references", "reference", {code: 1.0}, content=more * CONTENT)
-    for arm in ("uniform", "regression-both"):
+    for arm in ("uniform", "regression"):
         for seed in (101, 102, 103):
             world.write("search", arm, UNIFORM, seed=seed, confirmation=True)
     return world.folder

@@ -181,7 +181,8 @@ def test_two_processes_share_a_folder_and_train_nothing_twice(data: StudyData, t
 
 def test_a_carried_size_takes_over_what_was_swept_at_another(data: StudyData, tmp_path: Path) -> None:
     made, _ = study(data, tmp_path, protocol(ladder=("tiny", "10m"), carried={"10m": "tiny"}, rates=(0.004, 0.008)))
-    assert made.carry_out(("ladder",))
+    assert made.carry_out(("ladder",)) and not [record for record in made.done.values() if record["size"] == "10m"]
+    assert made.carry_out(("carried",))
     plan = made.plan()
     ran = {stage: [record for (of, _), record in made.done.items() if of == stage] for stage in ("sweep", "references", "ladder")}
     assert not [record for record in ran["sweep"] if record["size"] == "10m"]

@@ -20,7 +20,9 @@ def study() -> None:
 def run_command(
     data: Annotated[Path, typer.Argument(help="Folder of the step study-data.")],
     records: Annotated[Path, typer.Argument(help="Folder of records; what it has is not trained again.")],
-    stages: Annotated[str, typer.Option(help="Stages in order, with commas between.")] = "arms,whole-budget,synergy,ladder,search",
+    stages: Annotated[
+        str, typer.Option(help="Stages in order, with commas between.")
+    ] = "arms,whole-budget,synergy,ladder,search,carried",
     minutes: Annotated[float, typer.Option(help="Begin no training that would end after so long.")] = float("inf"),
     lanes: Annotated[int | None, typer.Option(min=1, help="Trainings at once on each device; by their size.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

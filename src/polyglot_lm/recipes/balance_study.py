@@ -202,7 +202,7 @@ def protocol_of(
         synergy_seeds=2,
         ladder=("10m", "27m", "110m", "350m"),
         ladder_seeds=3,
-        probes=64,
+        probes=32,
         probe_size="10m",
         confirm_size="110m",
     )

@@ -231,19 +231,19 @@ class Plan:
         return self.lacking(wanted)
 
     def confirmations(self, proposed: Mapping[str, Mapping[str, float]]) -> list[Training]:
-        """What a search proposes, and uniform beside it, at another size with seeds that no arm has seen; what aims at the mean and
-        at the worst at once comes first."""
+        """What a search proposes, and uniform beside it, at another size with seeds that no arm has seen."""
         size = self.protocol.confirm_size
         if missing := self.ladder(size) if size != self.protocol.size else []:
             return missing
         policies = {"uniform": UNIFORM} | {name: Explicit(unit="english_bytes", weights=found) for name, found in proposed.items()}
-        wanted = [
-            self.training("search", name, seed, self.arms_choice(size), size=size, policy=policy, confirmation=True)
-            for seed in range(FRESH, FRESH + self.protocol.seeds)
-            for name, policy in policies.items()
-            if self.within_supply(policy)
-        ]
-        return self.lacking(sorted(wanted, key=lambda training: not training.arm.endswith(("uniform", "both"))))
+        return self.lacking(
+            [
+                self.training("search", name, seed, self.arms_choice(size), size=size, policy=policy, confirmation=True)
+                for seed in range(FRESH, FRESH + self.protocol.seeds)
+                for name, policy in policies.items()
+                if self.within_supply(policy)
+            ]
+        )
 
     def within_supply(self, policy: Policy) -> bool:
         """Tell whether a mixture reads nothing more often than the protocol allows."""

@@ -47,7 +47,7 @@ KEPT_LANES = 3  # of a thread: a step captured for one batch is of no use for an
 LANES = {"tiny": 4, "10m": 4, "27m": 4, "110m": 2, "350m": 1}  # that fill an H100
 WAIT_SECONDS = 0.2  # between looks at what other processes train
 SWITCH_SECONDS = 0.0002  # of Python between threads: a lane that asks for its next step must not wait 5 ms behind each other one
-STAGES = ("sweep", "references", "arms", "whole-budget", "synergy", "ladder", "search")
+STAGES = ("sweep", "references", "arms", "whole-budget", "synergy", "ladder", "search", "carried")
 
 
 @dataclass(kw_only=True)
@@ -102,9 +102,11 @@ class Study:
                 return plan.whole_budget(size)
             case "synergy":
                 return plan.synergy()
-            case "ladder":
-                for rung in self.protocol.ladder:
-                    if rung != size and (lacking := plan.ladder(rung)):
+            case "ladder" | "carried":
+                carried = stage == "carried"
+                rungs = [rung for rung in self.protocol.ladder if rung != size and (rung in self.protocol.carried) == carried]
+                for rung in rungs:
+                    if lacking := plan.ladder(rung):
                         return lacking
                     self.frozen(plan, rung)
                 return []

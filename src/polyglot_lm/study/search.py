@@ -121,20 +121,14 @@ def minimise(objective: Callable[[Floats], Floats], low: Floats, high: Floats, *
     return np.asarray(best)
 
 
-def best_mixtures(law: Law, start: Floats, low: Floats, high: Floats) -> dict[str, Shares]:
-    """Return the mixtures that a law promises for the mean, for the worst, and for both at once; `start` is ln r of uniform."""
+def best_mixture(law: Law, start: Floats, low: Floats, high: Floats) -> Shares:
+    """Return the mixture that a law promises to win most on the mean and on the worst at once; `start` is ln r of uniform."""
 
-    def both(shares: Floats) -> Floats:
+    def lesser_gain(shares: Floats) -> Floats:
         changed = start + law.change(shares)
         return np.asarray(np.maximum(changed.mean(axis=1) - start.mean(), changed.max(axis=1) - start.max()))
 
-    objectives: dict[str, Callable[[Floats], Floats]] = {
-        "mean": lambda shares: law.change(shares).mean(axis=1),
-        "worst": lambda shares: (start + law.change(shares)).max(axis=1),
-        "both": both,
-    }
-    found = {name: minimise(objective, low, high) for name, objective in objectives.items()}
-    return {name: dict(zip(law.codes, map(float, shares), strict=True)) for name, shares in found.items()}
+    return dict(zip(law.codes, map(float, minimise(lesser_gain, low, high)), strict=True))
 
 
 def uniform_level(runs: Sequence[Run], codes: Sequence[str]) -> Floats:
@@ -159,10 +153,10 @@ def proposals(runs: Sequence[Run]) -> Mapping[str, Shares]:
     tried = np.array([[run.share_realised[code] for code in law.codes] for run in probes(runs)])
     low, high = np.maximum(tried.min(axis=0), LEAST_SHARE), tried.max(axis=0)
     start = uniform_level(runs, law.codes)
-    found = {f"regression-{goal}": shares for goal, shares in best_mixtures(law, start, low, high).items()}
+    found = {"regression": best_mixture(law, start, low, high)}
     if any(run.stage == "synergy" for run in runs):
         by_pairs = synergy_law(runs)
         order = [law.codes.index(code) for code in by_pairs.codes]
         box = np.full(len(order), 0.5 / len(order)), np.full(len(order), 2 / len(order))  # a pair says nothing of a share beyond
-        found |= {f"synergy-{goal}": shares for goal, shares in best_mixtures(by_pairs, start[order], *box).items()}
+        found["synergy"] = best_mixture(by_pairs, start[order], *box)
     return found
