@@ -37,6 +37,8 @@ SPACED_OUT_LATIN, SPACED_OUT = 3, 2  # words of one letter that make a word: "I 
 
 RUN = re.compile(r"([^\W\d_])\1\1", re.IGNORECASE)
 UNEVEN = re.compile(r"^ |  |(\D)\1\1")
+UNEVEN_RUN = re.compile(r"\A +| {2,}|(\D)\1\1+")
+CLUSTERS = re.compile(r"[^\0]?\0+")
 DISGUISE = re.compile(
     rf"[@$€ㅏ-ㅣ]|[^\W\d]\d|\d[^\W\d]|[a-z][а-яіѕԁα-ω]|[а-яіѕԁα-ω][a-z]|[a-z][!|+]+[a-z]|\w[^\w\s{re.escape(''.join(PARTING))}]+\w|_"
     r"|(?:^|\s)\W*\w\W*\s+\W*\w\W*(?:\s|$)"
@@ -58,9 +60,59 @@ Letter = tuple[str, int, int]
 def plain(text: str) -> View:
     """Fold what differs in form only."""
     quick = text.translate(ONE_TO_ONE)
-    if "\0" not in quick and not UNEVEN.search(quick):
-        return View(quick, range(len(quick)), range(1, len(quick) + 1))
-    return view(shortened(read_letters(text), 2))
+    found = View(quick, range(len(quick)), range(1, len(quick) + 1))
+    if "\0" in quick:
+        found = aligned(text, quick)
+    return evened(found, 2) if UNEVEN.search(found.text) else found
+
+
+def aligned(text: str, quick: str) -> View:
+    """Fold clusters where one letter is not one, as `letters` does; all between them is one to one.
+
+    A letter that is no NUL begins a cluster, so each run of NUL with the letter before it is a whole number of clusters.
+    """
+    pieces, starts, ends, at = list[str](), list[int](), list[int](), 0
+    for run in CLUSTERS.finditer(quick):
+        first, last = run.span()
+        pieces.append(quick[at:first])
+        starts += range(at, first)
+        ends += range(at + 1, first + 1)
+        string, begin, end = cluster(text[first:last])
+        pieces.append(string)
+        starts += [first + place for place in begin]
+        ends += [first + place for place in end]
+        at = last
+    pieces.append(quick[at:])
+    return View("".join(pieces), [*starts, *range(at, len(quick))], [*ends, *range(at + 1, len(quick) + 1)])
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def cluster(text: str) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+    listed = tuple(letters(text))
+    return (
+        "".join(letter for letter, _, _ in listed),
+        tuple(start for _, start, _ in listed),
+        tuple(end for _, _, end in listed),
+    )
+
+
+def evened(of: View, kept: int) -> View:
+    """Drop spaces at the beginning and after a space, and keep `kept` of a letter that is repeated more than twice."""
+    pieces, starts, ends, at = list[str](), list[int](), list[int](), 0
+    for run in UNEVEN_RUN.finditer(of.text):
+        first, last = run.span()
+        sign = of.text[first]
+        if sign != SPACE and sign.isdigit():
+            continue
+        left = first + (kept if sign != SPACE else int(first > 0))
+        pieces.append(of.text[at:left])
+        starts += of.starts[at:left]
+        ends += of.ends[at:left]
+        if sign != SPACE:
+            ends[-1] = of.ends[last - 1]
+        at = last
+    pieces.append(of.text[at:])
+    return View("".join(pieces), [*starts, *of.starts[at:]], [*ends, *of.ends[at:]])
 
 
 def may_be_disguised(text: str, of: View) -> bool:
@@ -106,7 +158,7 @@ def folded(cluster: str) -> str:
     """Return what a character (with its marks) becomes: nothing when it is invisible."""
     if cluster.isspace():
         return SPACE
-    narrow = unicodedata.decomposition(cluster) if "\uffa0" <= cluster <= "\uffdc" else ""
+    narrow = unicodedata.decomposition(cluster[0]) if "\uffa0" <= cluster[0] <= "\uffdc" else ""
     if narrow:  # a half-width jamo is the jamo, not the beginning of a syllable
         return chr(int(narrow.split()[1], 16))
     if "\u3131" <= cluster[0] <= "\u3163":
