@@ -54,6 +54,8 @@ def main() -> None:
         "guard_ms": round(max(late for _, late, _ in costs.values()) * 1e3, 3),
         "guard_throughput_cost": round(max(token for _, _, token in costs.values()) * ENGINE_TOKENS_S, 4),
         "guard_f1_gain_min": round(min(gains.values()), 4),
+        "guard_f1_gain_min_of": sorted(gains),
+        "guard_f1_gain_without_classifier": sorted(code for code in gains if code not in shipped.trained.classifiers),
         "false_refusal_max": round(max(refused.values()), 5),
         "guard_f1_gain": {code: round(gain, 4) for code, gain in gains.items()},
         "false_refusal": {code: round(share, 5) for code, share in refused.items()},

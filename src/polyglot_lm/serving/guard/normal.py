@@ -38,9 +38,14 @@ SPACED_OUT_LATIN, SPACED_OUT = 3, 2  # words of one letter that make a word: "I 
 RUN = re.compile(r"([^\W\d_])\1\1", re.IGNORECASE)
 UNEVEN = re.compile(r"^ |  |(\D)\1\1")
 UNEVEN_RUN = re.compile(r"\A +| {2,}|(\D)\1\1+")
+WORD = re.compile(f"[^{SPACE}]+")
 CLUSTERS = re.compile(r"[^\0]?\0+")
+TONES = "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"  # of Thai, and vowels: marks that nearly every word has, and that hide nothing
+PARTED = re.escape("".join(PARTING))
+TONED, ORDINARY = re.compile(f"[{TONES}]"), re.compile(rf"(?:[^\W\d_a-z]|[{TONES}{PARTED}])*|[!-~{PARTED}]*")
 DISGUISE = re.compile(
-    rf"[@$€ㅏ-ㅣ]|[^\W\d]\d|\d[^\W\d]|[a-z][а-яіѕԁα-ω]|[а-яіѕԁα-ω][a-z]|[a-z][!|+]+[a-z]|\w[^\w\s{re.escape(''.join(PARTING))}]+\w|_"
+    rf"[@$€ㅏ-ㅣ]|[^\W\d]\d|\d[^\W\d]|[a-z][а-яіѕԁα-ω]|[а-яіѕԁα-ω][a-z]|[a-z][!|+]+[a-z]|\w[{TONES}]*[^\w\s{PARTED}{TONES}][^\w\s{PARTED}]*\w|_"
+    rf"|([{TONES}])\1"
     r"|(?:^|\s)\W*\w\W*\s+\W*\w\W*(?:\s|$)"
 )
 
@@ -59,31 +64,26 @@ Letter = tuple[str, int, int]
 
 def plain(text: str) -> View:
     """Fold what differs in form only."""
-    quick = text.translate(ONE_TO_ONE)
-    found = View(quick, range(len(quick)), range(1, len(quick) + 1))
-    if "\0" in quick:
-        found = aligned(text, quick)
+    found = aligned(text)
     return evened(found, 2) if UNEVEN.search(found.text) else found
 
 
-def aligned(text: str, quick: str) -> View:
-    """Fold clusters where one letter is not one, as `letters` does; all between them is one to one.
+def aligned(text: str) -> View:
+    """Return all folded letters: clusters where one letter is not one as `letters` folds them, all between them one to one.
 
     A letter that is no NUL begins a cluster, so each run of NUL with the letter before it is a whole number of clusters.
     """
-    pieces, starts, ends, at = list[str](), list[int](), list[int](), 0
-    for run in CLUSTERS.finditer(quick):
+    quick = text.translate(ONE_TO_ONE)
+    if "\0" not in quick:
+        return View(quick, range(len(quick)), range(1, len(quick) + 1))
+    signs, starts, ends = list(quick), list(range(len(quick))), list(range(1, len(quick) + 1))
+    for run in reversed(list(CLUSTERS.finditer(quick))):  # from the end, so that places before stay what they are
         first, last = run.span()
-        pieces.append(quick[at:first])
-        starts += range(at, first)
-        ends += range(at + 1, first + 1)
         string, begin, end = cluster(text[first:last])
-        pieces.append(string)
-        starts += [first + place for place in begin]
-        ends += [first + place for place in end]
-        at = last
-    pieces.append(quick[at:])
-    return View("".join(pieces), [*starts, *range(at, len(quick))], [*ends, *range(at + 1, len(quick) + 1)])
+        signs[first:last] = string
+        starts[first:last] = [first + place for place in begin]
+        ends[first:last] = [first + place for place in end]
+    return View("".join(signs), starts, ends)
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -117,28 +117,23 @@ def evened(of: View, kept: int) -> View:
 
 def may_be_disguised(text: str, of: View) -> bool:
     """Say whether `uncovered` could find more words than the plain view of a text; most text has nothing of the kind."""
-    return DISGUISE.search(of.text) is not None or RUN.search(text) is not None
+    if DISGUISE.search(of.text) or RUN.search(text):
+        return True
+    return TONED.search(of.text) is not None and not all(map(ORDINARY.fullmatch, of.text.split()))
 
 
 def uncovered(text: str, *, spaced_out: int = SPACED_OUT_LATIN) -> View:
     """Undo disguises too; `spaced_out` Latin letters standing alone in a row make a word."""
-    tokens = [bare(list(token)) for is_space, token in itertools.groupby(read_letters(text), of_space) if not is_space]
-    return view(shortened(itertools.chain.from_iterable(joined(tokens, spaced_out)), 1))
+    read = aligned(text)
+    folded_letters = list(zip(read.text, read.starts, read.ends, strict=True))
+    tokens = [bare(folded_letters[word.start() : word.end()]) for word in WORD.finditer(read.text)]
+    found = view(itertools.chain.from_iterable(joined(tokens, spaced_out)))
+    return evened(found, 1) if UNEVEN.search(found.text) else found
 
 
 def view(found: Iterable[Letter]) -> View:
     listed = list(found)
     return View("".join(letter for letter, _, _ in listed), [start for _, start, _ in listed], [end for _, _, end in listed])
-
-
-def of_space(letter: Letter) -> bool:
-    return letter[0] == SPACE
-
-
-@functools.lru_cache(maxsize=64)
-def read_letters(text: str) -> tuple[Letter, ...]:
-    """Return folded letters, white space as one space, each with where it stands."""
-    return tuple(spaced_once(letters(text)))
 
 
 def letters(text: str) -> Iterable[Letter]:
@@ -188,23 +183,6 @@ class OneToOne(dict[int, str]):
 
 
 ONE_TO_ONE = OneToOne()
-
-
-def spaced_once(found: Iterable[Letter]) -> Iterable[Letter]:
-    before = SPACE
-    for letter in found:
-        if letter[0] != SPACE or before != SPACE:
-            yield letter
-        before = letter[0]
-
-
-def shortened(found: Iterable[Letter], kept: int) -> Iterable[Letter]:
-    """Keep `kept` of a letter that is repeated more than twice; the last one kept reaches to the end of the run."""
-    for sign, run in itertools.groupby(found, lambda letter: letter[0]):
-        listed = list(run)
-        if len(listed) > 2 and not sign.isdigit():
-            listed = [*listed[: kept - 1], (sign, listed[kept - 1][1], listed[-1][2])]
-        yield from listed
 
 
 def bare(token: list[Letter]) -> list[Letter]:
