@@ -23,7 +23,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from polyglot_lm.languages import languages
-from polyglot_lm.serving.guard.classifier import Trained
 from polyglot_lm.serving.guard.examples import FOLDS, Paragraph, Sentence, read_paragraphs, read_sentences, read_words
 from polyglot_lm.serving.guard.guard import Guard, load_guard
 from polyglot_lm.serving.guard.lexicon import Lexicon
@@ -55,6 +54,8 @@ def main() -> None:
         "guard_ms": round(max(late for _, late, _ in costs.values()) * 1e3, 3),
         "guard_throughput_cost": round(max(token for _, _, token in costs.values()) * ENGINE_TOKENS_S, 4),
         "guard_f1_gain_min": round(min(gains.values()), 4),
+        "guard_f1_gain_min_of": sorted(gains),
+        "guard_f1_gain_without_classifier": sorted(code for code in gains if code not in shipped.trained.classifiers),
         "false_refusal_max": round(max(refused.values()), 5),
         "guard_f1_gain": {code: round(gain, 4) for code, gain in gains.items()},
         "false_refusal": {code: round(share, 5) for code, share in refused.items()},
@@ -113,10 +114,10 @@ def quality(paragraphs: Sequence[Paragraph]) -> dict[str, float]:
     raw = Lexicon(words)
     counts = Counter[tuple[str, str, bool, bool]]()
     for fold in range(FOLDS):
-        trained = train(prepared, held_out=fold)
+        guard = Guard(read_policy(), "enforce", train(prepared, held_out=fold))
         for sentence in sentences:
             if sentence.fold == fold:
-                for ruler, found in ruled(sentence, raw, trained).items():
+                for ruler, found in ruled(sentence, raw, guard).items():
                     counts[sentence.language, ruler, found, sentence.offensive] += 1
     print(f"\n{'':4}{'':12}{'sentences':>10}{'offensive':>10}{'precision':>10}{'recall':>8}{'F1':>8}")
     gains = {}
@@ -132,11 +133,11 @@ def quality(paragraphs: Sequence[Paragraph]) -> dict[str, float]:
     return gains
 
 
-def ruled(sentence: Sentence, raw: Lexicon, trained: Trained) -> dict[str, bool]:
+def ruled(sentence: Sentence, raw: Lexicon, guard: Guard) -> dict[str, bool]:
     """Return who calls a sentence offensive; the guard has no classifier where too few sentences trained it."""
-    whole = Guard(read_policy(), "enforce", trained).check(sentence.text, "prompt").reasons
+    whole = guard.check(sentence.text, "prompt").reasons
     by = {reason.source for reason in whole if reason.action >= Action.HOLD}
-    facts = trained.classifiers[sentence.language].facts
+    facts = guard.trained.classifiers[sentence.language].facts
     is_shipped = facts["offensive"] >= LEAST_OFFENSIVE * (FOLDS - 1) / FOLDS
     return {
         "raw list": bool(raw.read(sentence.text)[0]),

@@ -37,8 +37,15 @@ SPACED_OUT_LATIN, SPACED_OUT = 3, 2  # words of one letter that make a word: "I 
 
 RUN = re.compile(r"([^\W\d_])\1\1", re.IGNORECASE)
 UNEVEN = re.compile(r"^ |  |(\D)\1\1")
+UNEVEN_RUN = re.compile(r"\A +| {2,}|(\D)\1\1+")
+WORD = re.compile(f"[^{SPACE}]+")
+CLUSTERS = re.compile(r"[^\0]?\0+")
+TONES = "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"  # of Thai, and vowels: marks that nearly every word has, and that hide nothing
+PARTED = re.escape("".join(PARTING))
+TONED, ORDINARY = re.compile(f"[{TONES}]"), re.compile(rf"(?:[^\W\d_a-z]|[{TONES}{PARTED}])*|[!-~{PARTED}]*")
 DISGUISE = re.compile(
-    rf"[@$€ㅏ-ㅣ]|[^\W\d]\d|\d[^\W\d]|[a-z][а-яіѕԁα-ω]|[а-яіѕԁα-ω][a-z]|[a-z][!|+]+[a-z]|\w[^\w\s{re.escape(''.join(PARTING))}]+\w|_"
+    rf"[@$€ㅏ-ㅣ]|[^\W\d]\d|\d[^\W\d]|[a-z][а-яіѕԁα-ω]|[а-яіѕԁα-ω][a-z]|[a-z][!|+]+[a-z]|\w[{TONES}]*[^\w\s{PARTED}{TONES}][^\w\s{PARTED}]*\w|_"
+    rf"|([{TONES}])\1"
     r"|(?:^|\s)\W*\w\W*\s+\W*\w\W*(?:\s|$)"
 )
 
@@ -57,36 +64,76 @@ Letter = tuple[str, int, int]
 
 def plain(text: str) -> View:
     """Fold what differs in form only."""
+    found = aligned(text)
+    return evened(found, 2) if UNEVEN.search(found.text) else found
+
+
+def aligned(text: str) -> View:
+    """Return all folded letters: clusters where one letter is not one as `letters` folds them, all between them one to one.
+
+    A letter that is no NUL begins a cluster, so each run of NUL with the letter before it is a whole number of clusters.
+    """
     quick = text.translate(ONE_TO_ONE)
-    if "\0" not in quick and not UNEVEN.search(quick):
+    if "\0" not in quick:
         return View(quick, range(len(quick)), range(1, len(quick) + 1))
-    return view(shortened(read_letters(text), 2))
+    signs, starts, ends = list(quick), list(range(len(quick))), list(range(1, len(quick) + 1))
+    for run in reversed(list(CLUSTERS.finditer(quick))):  # from the end, so that places before stay what they are
+        first, last = run.span()
+        string, begin, end = cluster(text[first:last])
+        signs[first:last] = string
+        starts[first:last] = [first + place for place in begin]
+        ends[first:last] = [first + place for place in end]
+    return View("".join(signs), starts, ends)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def cluster(text: str) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
+    listed = tuple(letters(text))
+    return (
+        "".join(letter for letter, _, _ in listed),
+        tuple(start for _, start, _ in listed),
+        tuple(end for _, _, end in listed),
+    )
+
+
+def evened(of: View, kept: int) -> View:
+    """Drop spaces at the beginning and after a space, and keep `kept` of a letter that is repeated more than twice."""
+    pieces, starts, ends, at = list[str](), list[int](), list[int](), 0
+    for run in UNEVEN_RUN.finditer(of.text):
+        first, last = run.span()
+        sign = of.text[first]
+        if sign != SPACE and sign.isdigit():
+            continue
+        left = first + (kept if sign != SPACE else int(first > 0))
+        pieces.append(of.text[at:left])
+        starts += of.starts[at:left]
+        ends += of.ends[at:left]
+        if sign != SPACE:
+            ends[-1] = of.ends[last - 1]
+        at = last
+    pieces.append(of.text[at:])
+    return View("".join(pieces), [*starts, *of.starts[at:]], [*ends, *of.ends[at:]])
 
 
 def may_be_disguised(text: str, of: View) -> bool:
     """Say whether `uncovered` could find more words than the plain view of a text; most text has nothing of the kind."""
-    return DISGUISE.search(of.text) is not None or RUN.search(text) is not None
+    if DISGUISE.search(of.text) or RUN.search(text):
+        return True
+    return TONED.search(of.text) is not None and not all(map(ORDINARY.fullmatch, of.text.split()))
 
 
 def uncovered(text: str, *, spaced_out: int = SPACED_OUT_LATIN) -> View:
     """Undo disguises too; `spaced_out` Latin letters standing alone in a row make a word."""
-    tokens = [bare(list(token)) for is_space, token in itertools.groupby(read_letters(text), of_space) if not is_space]
-    return view(shortened(itertools.chain.from_iterable(joined(tokens, spaced_out)), 1))
+    read = aligned(text)
+    folded_letters = list(zip(read.text, read.starts, read.ends, strict=True))
+    tokens = [bare(folded_letters[word.start() : word.end()]) for word in WORD.finditer(read.text)]
+    found = view(itertools.chain.from_iterable(joined(tokens, spaced_out)))
+    return evened(found, 1) if UNEVEN.search(found.text) else found
 
 
 def view(found: Iterable[Letter]) -> View:
     listed = list(found)
     return View("".join(letter for letter, _, _ in listed), [start for _, start, _ in listed], [end for _, _, end in listed])
-
-
-def of_space(letter: Letter) -> bool:
-    return letter[0] == SPACE
-
-
-@functools.lru_cache(maxsize=64)
-def read_letters(text: str) -> tuple[Letter, ...]:
-    """Return folded letters, white space as one space, each with where it stands."""
-    return tuple(spaced_once(letters(text)))
 
 
 def letters(text: str) -> Iterable[Letter]:
@@ -106,7 +153,7 @@ def folded(cluster: str) -> str:
     """Return what a character (with its marks) becomes: nothing when it is invisible."""
     if cluster.isspace():
         return SPACE
-    narrow = unicodedata.decomposition(cluster) if "\uffa0" <= cluster <= "\uffdc" else ""
+    narrow = unicodedata.decomposition(cluster[0]) if "\uffa0" <= cluster[0] <= "\uffdc" else ""
     if narrow:  # a half-width jamo is the jamo, not the beginning of a syllable
         return chr(int(narrow.split()[1], 16))
     if "\u3131" <= cluster[0] <= "\u3163":
@@ -136,23 +183,6 @@ class OneToOne(dict[int, str]):
 
 
 ONE_TO_ONE = OneToOne()
-
-
-def spaced_once(found: Iterable[Letter]) -> Iterable[Letter]:
-    before = SPACE
-    for letter in found:
-        if letter[0] != SPACE or before != SPACE:
-            yield letter
-        before = letter[0]
-
-
-def shortened(found: Iterable[Letter], kept: int) -> Iterable[Letter]:
-    """Keep `kept` of a letter that is repeated more than twice; the last one kept reaches to the end of the run."""
-    for sign, run in itertools.groupby(found, lambda letter: letter[0]):
-        listed = list(run)
-        if len(listed) > 2 and not sign.isdigit():
-            listed = [*listed[: kept - 1], (sign, listed[kept - 1][1], listed[-1][2])]
-        yield from listed
 
 
 def bare(token: list[Letter]) -> list[Letter]:
