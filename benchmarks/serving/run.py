@@ -23,10 +23,10 @@ PARTS = ("speed", "guard", "load")
 
 
 def main() -> None:
-    parts = [name for name in sys.argv[1:] or PARTS if (HERE / f"{name}.py").exists()]
-    figures: dict[str, Any] = read_json(RESULTS)["figures"] if RESULTS.exists() else {}
+    asked = sys.argv[1:]
+    figures: dict[str, Any] = read_json(RESULTS)["figures"] if asked and RESULTS.exists() else {}
     failed = []
-    for name in parts:
+    for name in asked or PARTS:
         print(f"--- {name}", flush=True)
         found = run_part(name)
         figures |= found
