@@ -109,13 +109,14 @@ def show(results: Path, same: str) -> None:
     """Print the languages' table and the next commands to try; `results` holds `report` and `model`, `same` repeats the recipe."""
     from rich.console import Console
 
-    from polyglot_lm.evaluation.table import LEGEND, read_summary, summary_table
+    from polyglot_lm.evaluation.table import LEGEND, comparable, read_summary, summary_table
     from polyglot_lm.languages import languages
 
     console = Console()
-    console.print(summary_table(results / "report"))
-    console.print(LEGEND, style="dim", highlight=False)
     summary = read_summary(results / "report")
+    console.print(summary_table(results / "report"))
+    fair = comparable(summary)
+    console.print(LEGEND.format(unit=fair.unit, of=fair.of), style="dim", highlight=False)
     prompt = languages()[next(iter(summary["languages"]))].prompt
     program = "polyglot" if shutil.which("polyglot") else os.path.relpath(sys.argv[0])
     console.print(f"\nreport  {results / 'report' / 'report.html'}\nmodel   {results / 'model'}\n\nnext", highlight=False)

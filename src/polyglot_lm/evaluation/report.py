@@ -12,7 +12,7 @@ from typing import Any
 
 from polyglot_lm.evaluation.heldout import HELDOUT_FILE
 from polyglot_lm.evaluation.references import REFERENCES_FILE
-from polyglot_lm.evaluation.table import SUMMARY_FILE, UNIT_NAMES
+from polyglot_lm.evaluation.table import SUMMARY_FILE, UNIT_NAMES, Comparable, comparable
 from polyglot_lm.mixture import MIXTURE_FILE, epochs
 from polyglot_lm.pages import bar_chart, html_page, line_chart, table
 from polyglot_lm.pipeline import Counters, atomic_text, read_json, read_record, stage, write_json
@@ -20,8 +20,8 @@ from polyglot_lm.shards import read_metrics
 
 PAGE_FILE = "report.html"
 TABLE_NOTE = (
-    "share: of the reading, in English-equivalent bytes. bits/B: the model on held-out text. "
-    "kbit: its total for the held-out documents that are parallel in all languages."
+    "share: of the reading, in English-equivalent bytes. bits/B: the model on held-out text. Last: its bits for {}, in {}, "
+    "which may be compared between languages."
 )
 
 
@@ -105,18 +105,18 @@ def page(summary: Mapping[str, Any], metrics: list[dict[str, Any]], names: Mappi
     loss = {"loss": [(line["tokens"] / 1e6, line["loss"]) for line in metrics if {"tokens", "loss"} <= line.keys()]}
     looks = [line for line in metrics if "control_bits_per_byte" in line]
     by_language = {name: [(line["step"], line["control_bits_per_byte"][code]) for line in looks] for code, name in names.items()}
-    parallel = {row["name"]: {"kilobits": row["parallel_bits"] / 1000} for row in rows.values()}
+    fair = comparable(summary)
+    bars = {row["name"]: {fair.unit: fair.values[code]} for code, row in rows.items()}
     sections = [
         f"<p>{summary['parameters']:,} parameters, {summary['tokens']:,} tokens read in {summary['steps']:,} steps; the languages "
         f"share the reading by {UNIT_NAMES[summary['unit']]}. Smallest margin over the references: "
         f"<b>{summary['worst_margin']:.3f}</b> ({html.escape(rows[summary['worst_margin_language']]['name'])}).</p>",
-        "<h2>Languages</h2>" + language_table(rows) + f'<p class="note">{TABLE_NOTE}</p>',
+        "<h2>Languages</h2>" + language_table(rows, fair) + f'<p class="note">{TABLE_NOTE.format(fair.of, fair.unit)}</p>',
         "<h2>Held-out bits per byte, against two references on the same text</h2>"
         + reference_chart(rows)
         + '<p class="note">xz -9 has seen the training text of that language; order 0 knows how often each token is used. '
         "Bits per byte of different languages are not comparable: a byte holds less in Thai than in Chinese.</p>",
-        f"<h2>Bits for the same content: {summary['parallel_documents']} documents, parallel in all languages</h2>"
-        + bar_chart(parallel, y_label="kilobits", digits=1),
+        f"<h2>Bits for the same content: {fair.of}</h2>" + bar_chart(bars, y_label=fair.unit, digits=fair.digits),
         "<h2>Bits per byte while training (control text)</h2>" + line_chart(by_language, x_label="step", y_label="bits per byte"),
         "<h2>Training loss</h2>" + line_chart(loss, x_label="million tokens", y_label="nats per token"),
     ]
@@ -130,8 +130,8 @@ def reference_chart(rows: Mapping[str, Mapping[str, Any]]) -> str:
     return bar_chart(bars, y_label="bits per held-out byte")
 
 
-def language_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    titles = ("language", "docs", "MB", "tokens/B", "share", "epochs", "bits/B", "xz -9", "order 0", "kbit")
+def language_table(rows: Mapping[str, Mapping[str, Any]], fair: Comparable) -> str:
+    titles = ("language", "docs", "MB", "tokens/B", "share", "epochs", "bits/B", "xz -9", "order 0", fair.unit)
     lines = [
         [
             html.escape(row["name"]),
@@ -143,8 +143,8 @@ def language_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
             f"<b>{row['bits_per_byte']:.3f}</b>",
             f"{row['xz_bits_per_byte']:.3f}",
             f"{row['order0_bits_per_byte']:.3f}",
-            f"{row['parallel_bits'] / 1000:.1f}",
+            fair.written(code),
         ]
-        for row in rows.values()
+        for code, row in rows.items()
     ]
     return table(titles, lines)

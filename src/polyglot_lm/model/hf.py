@@ -109,6 +109,12 @@ def from_hf_weights(weights: Mapping[str, Tensor], config: ModelConfig) -> dict[
     return named
 
 
+def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Write a safetensors file that others may read: the library leaves it to its owner alone, a server has another user."""
+    save_file(dict(weights), path, metadata={"format": "pt"})
+    path.chmod(0o644)
+
+
 def save_hf(model: GPTNeoX, folder: Path, *, end_id: int) -> None:
     """Write `config.json` and `model.safetensors` as GPTNeoXForCausalLM loads them, and the checksum of the weights."""
     weights = to_hf_weights(model.state_dict())
@@ -116,7 +122,7 @@ def save_hf(model: GPTNeoX, folder: Path, *, end_id: int) -> None:
     if model.config.tied_head:
         del weights[HEAD]
     with atomic_path(folder / WEIGHTS) as temporary:
-        save_file(weights, temporary, metadata={"format": "pt"})
+        save_weights(weights, temporary)
     write_json(folder / CHECKSUMS, {WEIGHTS: xxh3_128_file(folder / WEIGHTS)})
     write_json(folder / CONFIG, to_hf_config(model.config, end_id=end_id, dtype=dtype))
 

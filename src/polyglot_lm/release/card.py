@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polyglot_lm.evaluation.table import SUMMARY_FILE
+from polyglot_lm.evaluation.table import SUMMARY_FILE, comparable
 from polyglot_lm.mixture import MIXTURE_FILE
 from polyglot_lm.pages.charts import bar_chart, line_chart
 from polyglot_lm.pipeline import UserError, atomic_text, read_json, read_record
@@ -103,8 +103,9 @@ def plots(story: Story) -> dict[str, str]:
     if loss := [(line["tokens"] / 1e6, line["loss"]) for line in story.metrics if {"tokens", "loss"} <= line.keys()]:
         found["loss.svg"] = line_chart({"loss": loss}, x_label="million tokens", y_label="nats per token")
     if story.summary:
-        bars = {row["name"]: {"kilobits": row["parallel_bits"] / 1000} for row in story.summary["languages"].values()}
-        found["balance.svg"] = bar_chart(bars, y_label="kilobits for the same documents", digits=1)
+        fair = comparable(story.summary)
+        bars = {row["name"]: {fair.unit: fair.values[code]} for code, row in story.summary["languages"].items()}
+        found["balance.svg"] = bar_chart(bars, y_label=f"{fair.unit} for {fair.of}", digits=fair.digits)
     return {name: on_white(drawing) for name, drawing in found.items()}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from polyglot_lm.evaluation.published import published_tasks
+from polyglot_lm.evaluation.table import comparable
 from polyglot_lm.release.card_training import NOT, table
 
 if TYPE_CHECKING:
@@ -34,17 +35,17 @@ def result_section(story: "Story") -> Iterator[str]:
         yield from (f"Bits per byte: {NOT}.", "")
         return
     yield "Bits per byte, next to `xz -9` given the training text and to token frequencies alone. Bits per byte of different "
-    yield "languages are not comparable; the last column, total bits of the same "
-    yield f"{story.summary['parallel_documents']} parallel documents, is."
+    fair = comparable(story.summary)
+    yield f"languages are not comparable; the last column, bits for {fair.of} in {fair.unit}, is."
     yield ""
-    titles = ("Language", "Held-out bytes", "Bits per byte", "xz -9", "Order 0", "Bits, parallel documents")
-    yield from table(titles, [heldout_row(row) for row in story.summary["languages"].values()])
-    yield from ("![Bits for the same documents](plots/balance.svg)", "")
+    titles = ("Language", "Held-out bytes", "Bits per byte", "xz -9", "Order 0", fair.unit)
+    yield from table(titles, [[*heldout_row(row), fair.written(code)] for code, row in story.summary["languages"].items()])
+    yield from (f"![Bits for {fair.of}](plots/balance.svg)", "")
 
 
 def heldout_row(row: Mapping[str, Any]) -> list[str]:
     bits = (row["bits_per_byte"], row["xz_bits_per_byte"], row["order0_bits_per_byte"])
-    return [row["name"], f"{row['heldout_bytes']:,}", *(f"{value:.3f}" for value in bits), f"{row['parallel_bits']:,.0f}"]
+    return [row["name"], f"{row['heldout_bytes']:,}", *(f"{value:.3f}" for value in bits)]
 
 
 def task_section(story: "Story") -> Iterator[str]:

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
-from polyglot_lm.model.hf import CHECKSUMS, CONFIG, HEAD, PREFIX, WEIGHTS, WEIGHTS_INDEX, to_hf_config
+from polyglot_lm.model.hf import CHECKSUMS, CONFIG, HEAD, PREFIX, WEIGHTS, WEIGHTS_INDEX, save_weights, to_hf_config
 from polyglot_lm.pipeline import atomic_path, read_json, write_json, xxh3_128_file
 from polyglot_lm.release.proof import CLOSE, EXACT, Bound, Logits
 from polyglot_lm.release.weights import TensorFiles, Weights, streamed
@@ -46,7 +45,7 @@ def write(weights: Weights, tokenizer: Path, out: Path, precision: str) -> None:
     for name, tensors in zip(names, shards, strict=True):
         shard = {their_name(ours): weights.read(ours).to(dtype).contiguous() for ours in tensors}
         with atomic_path(out / name) as temporary:
-            save_file(shard, temporary, metadata={"format": "pt"})
+            save_weights(shard, temporary)
         del shard
     if len(shards) > 1:
         total = {"total_parameters": weights.config.num_parameters, "total_size": num_bytes(weights, precision)}

@@ -75,16 +75,17 @@ def speed(runs: Sequence[Run], size: str) -> str:
     return f"{100 * float(np.median(found)):.1f} %" if found else "·"
 
 
-def confirmations(found: Findings) -> Confirmed:
-    """Return mean and worst of mixtures of the search, run again with fresh seeds, less uniform's with the same seeds and size."""
-    fresh = [run for run in counting(found.runs) if run.stage == "search" and run.confirmation]
+def confirmations(found: Findings, part: str = "test") -> Confirmed:
+    """Return mean and worst of mixtures of the search, run again with fresh seeds, less uniform's with the same seeds and size.
+    The doubt of documents is in the intervals of the test text alone."""
+    fresh = [run for run in counting(found.runs) if run.stage == "search" and run.confirmation and run.bits_per_byte.get(part)]
     result = {}
     for size in sizes(fresh):
         own = same_size(fresh, size, "search")
         references = all_frozen(found.runs, size, found.codes)
-        values = {run: np.array(list(ln_r(run, references).values())) for run in own}
+        values = {run: np.array(list(ln_r(run, references, part).values())) for run in own}
         uniform = {run.seed: run for run in own if run.arm == "uniform"}
-        drawn = draw(own, references)
+        drawn = draw(own, references) if part == "test" else None
         for arm in sorted({run.arm for run in own} - {"uniform"}):
             pairs = [(run, uniform[run.seed]) for run in own if run.arm == arm and run.seed in uniform]
             both = []
@@ -96,7 +97,7 @@ def confirmations(found: Findings) -> Confirmed:
     return result
 
 
-def search_text(law: Law, measured: Floats, confirmed: Confirmed) -> list[str]:
+def search_text(law: Law, measured: Floats, found: Findings, confirmed: Confirmed) -> list[str]:
     """Tell how well the law foresees probes, and what became of its proposals."""
     assert law.left_out is not None
     left = law.left_out - measured
@@ -112,13 +113,25 @@ def search_text(law: Law, measured: Floats, confirmed: Confirmed) -> list[str]:
     ]
     if not confirmed:
         return [*text, "No mixture was run again with fresh seeds: nothing is confirmed.", ""]
-    rows = [[name, str(mean.seeds), with_interval(mean, 4), with_interval(worst, 4)] for name, (mean, worst) in confirmed.items()]
-    text += ["With fresh seeds, less uniform's:", "", *table(["mixture", "seeds", "mean ln r", "worst ln r"], rows)]
+    flores = confirmations(found, "flores")
+    rows = [
+        [name, str(pair[0].seeds), *(with_interval(one, 4) for one in (*pair, *flores.get(name, ())))]
+        for name, pair in confirmed.items()
+    ]
+    heads = ["mixture", "seeds", "mean ln r", "worst ln r", *(["FLORES mean", "FLORES worst"] if flores else [])]
+    text += [*proposed_text(found), "With fresh seeds, less uniform's:", "", *table(heads, rows)]
     for name, pair in confirmed.items():
         text += [f"- {sentence(name, 'uniform', what, one)}." for what, one in zip(("the mean", "the worst"), pair, strict=True)]
     better = [name for name, pair in confirmed.items() if all(one.high < 0 and one.mean <= -MARGIN for one in pair)]
     verdict = f"Better than uniform by 1 % on mean and worst: {listed(better)}." if better else NONE_FOUND
     return [*text, "", verdict, ""]
+
+
+def proposed_text(found: Findings) -> list[str]:
+    """Tell the shares of what the search proposed."""
+    planned = {run.arm: run.share_planned for run in found.runs if run.stage == "search" and run.confirmation}
+    rows = [[arm, *(f"{100 * planned[arm][code]:.1f}" for code in found.codes)] for arm in sorted(planned)]
+    return ["Shares of content, %:", "", *table(["mixture", *found.codes], rows)]
 
 
 NONE_FOUND = "No mixture was found that is better than uniform by 1 % on the mean and on the worst."

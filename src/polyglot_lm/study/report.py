@@ -179,4 +179,7 @@ def of_search(found: Findings) -> Section:
     worst = (level + changed).max(axis=1) - level.max()
     moved = {run.arm: (float(row.mean()), float(one)) for run, row, one in zip(tried, changed, worst, strict=True)}
     pictures = {"search": further_figures.search_figure(moved, told, again)}
-    return [*search_text(law, measured, confirmed), *shown(pictures, "search", "Probes and what the law said of them")], pictures
+    return [
+        *search_text(law, measured, found, confirmed),
+        *shown(pictures, "search", "Probes and what the law said of them"),
+    ], pictures
