@@ -116,7 +116,7 @@ def page(summary: Mapping[str, Any], metrics: list[dict[str, Any]], names: Mappi
         + reference_chart(rows)
         + '<p class="note">xz -9 has seen the training text of that language; order 0 knows how often each token is used. '
         "Bits per byte of different languages are not comparable: a byte holds less in Thai than in Chinese.</p>",
-        f"<h2>Bits for the same content: {fair.of}</h2>" + bar_chart(bars, y_label=fair.unit, digits=fair.digits),
+        f"<h2>Bits by content: {fair.of}</h2>" + bar_chart(bars, y_label=fair.unit, digits=fair.digits),
         "<h2>Bits per byte while training (control text)</h2>" + line_chart(by_language, x_label="step", y_label="bits per byte"),
         "<h2>Training loss</h2>" + line_chart(loss, x_label="million tokens", y_label="nats per token"),
     ]

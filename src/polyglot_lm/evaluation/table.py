@@ -64,4 +64,9 @@ def comparable(summary: Mapping[str, Any]) -> Comparable:
     if count := summary["parallel_documents"]:
         kilobits = {code: row["parallel_bits"] / 1000 for code, row in rows.items()}
         return Comparable(f"the same {count:,} documents", "kbit", kilobits, 1)
-    return Comparable("held-out text", "bits/B-eq", {code: row["bits_per_english_byte"] for code, row in rows.items()}, 3)
+    return Comparable(
+        "held-out text (roughly: the texts differ)",
+        "bits/B-eq",
+        {code: row["bits_per_english_byte"] for code, row in rows.items()},
+        3,
+    )
