@@ -1,6 +1,8 @@
 """The two engines of this machine: the same text as the model itself, alone and in company; whoever leaves frees his place."""
 
 import asyncio
+import ctypes
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -253,3 +255,36 @@ def test_a_newcomer_does_not_wait_for_long_completions(folder: Path, monkeypatch
         return ended
 
     assert served(folder, "ctranslate2", ask)[0] == "newcomer"
+
+
+def resident() -> int:
+    """Return the bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library cannot give memory back")
+def test_freed_memory_below_what_is_held_is_given_back() -> None:
+    library, size, count = ctypes.CDLL(None), 65_536, 2_000
+    library.malloc.restype, library.malloc.argtypes, library.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+    blocks = [library.malloc(size) for _ in range(count)]
+    for block in blocks:
+        ctypes.memset(block, 1, size)
+    for number, block in enumerate(blocks):
+        if number % 100 != 99:  # what stays keeps the heap from shrinking by itself
+            library.free(block)
+    before = resident()
+    ctranslate2.give_back_memory()
+    assert before - resident() > 0.8 * size * count
+    for block in blocks[99::100]:
+        library.free(block)
+
+
+def test_an_engine_tidies_up_after_a_while(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    times: list[None] = []
+    monkeypatch.setattr(ctranslate2, "give_back_memory", lambda: times.append(None))
+    asked = Sampling(max_tokens=2)
+    served(folder, "ctranslate2", lambda engine: pieces_of(engine, "hello", asked))
+    assert not times
+    monkeypatch.setattr(ctranslate2, "TIDY_SECONDS", 0.0)
+    served(folder, "ctranslate2", lambda engine: pieces_of(engine, "hello", asked))
+    assert times
