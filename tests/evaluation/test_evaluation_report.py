@@ -129,7 +129,7 @@ def test_a_step_without_a_record_is_named(tmp_path: Path, folders: Mapping[str, 
 
 
 def test_the_table_has_a_row_for_every_language(folders: Mapping[str, Path], summary: dict[str, Any]) -> None:
-    table = summary_table(folders["report"])
+    table = summary_table(read_summary(folders["report"]))
     cells = [list(column.cells) for column in table.columns]
     assert table.row_count == len(NAMES)
     assert cells[0] == [f"{code} {name}" for code, name in NAMES.items()]

@@ -18,8 +18,7 @@ def test_the_report_reads_what_the_runner_writes(tmp_path: Path) -> None:
     study = Study(protocol=protocol(), data=data, out=tmp_path / "records", devices=[torch.device("cpu")], say=lambda _: None)
     assert study.carry_out()
     lines = write_report(tmp_path / "records", tmp_path / "results", page)
-    assert [line[:2] for line in lines] == ["P1", "P2", "P3"] and "uniform; +" in lines[
-        1
-    ]  # skew is worse in the mean; two seeds need not resolve it
+    assert [line[:2] for line in lines] == ["P1", "P2", "P3"]
+    assert "uniform; +" in lines[1]  # skew is worse in the mean; two seeds need not resolve it
     assert {"pareto", "synergy", "controllers"} <= {path.stem for path in (tmp_path / "results").glob("*.svg")}
     assert "ln r at equal compute" in page.read_text()

@@ -114,7 +114,7 @@ def show(results: Path, same: str) -> None:
 
     console = Console()
     summary = read_summary(results / "report")
-    console.print(summary_table(results / "report"))
+    console.print(summary_table(summary))
     fair = comparable(summary)
     console.print(LEGEND.format(unit=fair.unit, of=fair.of), style="dim", highlight=False)
     prompt = languages()[next(iter(summary["languages"]))].prompt

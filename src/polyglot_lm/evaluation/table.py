@@ -22,9 +22,8 @@ def read_summary(report: Path) -> dict[str, Any]:
     return read_json(report / SUMMARY_FILE)
 
 
-def summary_table(report: Path) -> Table:
-    """Return the languages with what they got and what came of it; `report` is the folder of the balance report."""
-    summary = read_summary(report)
+def summary_table(summary: Mapping[str, Any]) -> Table:
+    """Return the languages with what they got and what came of it."""
     fair = comparable(summary)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("language", no_wrap=True)

@@ -150,8 +150,7 @@ class Plan:
             choice = self.reference_of(code, size)[1]
             assert choice is not None
             make = functools.partial(self.reference, code, choice=choice, size=size)
-            seeds = 1 if size in self.protocol.carried else self.protocol.reference_seeds
-            records = [self.record(training) for training in self.seeded(make, seeds)]
+            records = [self.record(training) for training in self.seeded(make, self.seeds(size, self.protocol.reference_seeds))]
             languages[code] = {
                 "batch_windows": choice.batch_windows,
                 "learning_rate": records[0]["learning_rate"],
@@ -211,8 +210,7 @@ class Plan:
         """A sweep, references, and uniform and bloom at another size."""
         if missing := self.sweep(size) or self.references(size):
             return missing
-        choice = self.arms_choice(size)
-        seeds = range(1, 2 if size in self.protocol.carried else self.protocol.ladder_seeds + 1)
+        choice, seeds = self.arms_choice(size), range(1, self.seeds(size, self.protocol.ladder_seeds) + 1)
         return self.lacking([self.arm("ladder", name, seed, choice, size=size) for seed in seeds for name in ("uniform", "bloom")])
 
     def search(self) -> list[Training]:
@@ -263,6 +261,10 @@ class Plan:
             if len(chosen) == count:
                 break
         return chosen
+
+    def seeds(self, size: str, count: int) -> int:
+        """Return how many seeds a size gets where others get `count`."""
+        return 1 if size in self.protocol.carried else count
 
     def record(self, training: Training) -> Record:
         return self.done[training.stage, training.name]
