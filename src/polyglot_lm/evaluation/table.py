@@ -14,7 +14,7 @@ UNIT_NAMES = {"english_bytes": "English-equivalent bytes", "bytes": "UTF-8 bytes
 LEGEND = (
     "model, xz -9, ord-0: bits per held-out byte. tok/B: tokens per byte.\n"
     "share: of the reading, in English-equivalent bytes.\n"
-    "{unit}: the model's bits for {of}, which may be compared between languages."
+    "{unit}: the model's bits for {of}; languages may be compared."
 )
 
 
