@@ -95,7 +95,7 @@ def test_the_verdicts_are_what_the_truth_deserves(written: Path) -> None:
 
 def test_goals_and_accounts_are_computed(written: Path, records: Path) -> None:
     page = (written / "page.md").read_text()
-    assert re.search(r"\| mean ln r on held-out text, uniform at 110m \| −0\.10 \| −0\.\d+ \| (met|missed) \|", page)
+    assert re.search(r"\| mean ln r on held-out text, uniform at 110m \| −0\.10 \| −0\.\d+, (met|missed) \|", page)
     assert f"{len(list(records.rglob('run.json')))} runs" in page
     assert "| arms | 15 | 27m |" in page and "within the half point asked for" in page
     assert "en 2.2 times (reference)" in page

@@ -11,9 +11,10 @@ from tiny_study import ARMS, LANGUAGES, StudyData, make_data, protocol
 from polyglot_lm.cli.study import run_command
 from polyglot_lm.mixture import Explicit
 from polyglot_lm.pipeline import UserError, read_json
+from polyglot_lm.recipes.balance_study import protocol_of
 from polyglot_lm.study import runner
 from polyglot_lm.study.plan import Choice, Plan, extensions
-from polyglot_lm.study.protocol import UNIFORM, Arm, Protocol
+from polyglot_lm.study.protocol import UNIFORM, Arm, Protocol, Training
 from polyglot_lm.study.runner import STAGES, Study, read_records
 
 CPU = torch.device("cpu")
@@ -68,6 +69,9 @@ def check_records(done: Study) -> None:
     assert {record["arm"] for record in by_stage["search"] if record["confirmation"]} <= {"uniform", *proposed}
     assert {record["seed"] for record in by_stage["search"]} == {1, 101, 102}
     assert len(by_stage["arms"]) == 8
+    assert {(*record["languages"], record["batch_windows"], record["seed"]) for record in by_stage["finer"]} == {
+        (*languages, batch, seed) for languages, batch in ((LANGUAGES, 2), (("ko",), 1), (("en",), 1)) for seed in (1, 2)
+    }
     frozen = read_json(done.out / "references-tiny.json")["languages"]
     assert frozen.keys() == set(LANGUAGES)
     for record in by_stage["arms"]:
@@ -83,7 +87,9 @@ def check_records(done: Study) -> None:
     chosen = [
         record["bits_per_byte"]["test"]["ko"]
         for record in by_stage["references"]
-        if record["languages"] == ["ko"] and all(record[key] == frozen["ko"][key] for key in ("batch_windows", "learning_rate"))
+        if record["languages"] == ["ko"]
+        and record["english_bytes_seen"]["ko"] < 1.5 * done.protocol.content
+        and all(record[key] == frozen["ko"][key] for key in ("batch_windows", "learning_rate"))
     ]
     assert len(chosen) == frozen["ko"]["seeds"] == 2
     assert frozen["ko"]["test"] == pytest.approx(np.mean(chosen))
@@ -112,6 +118,41 @@ def test_a_reference_reads_what_uniform_reads_of_its_language(data: StudyData) -
     for code in LANGUAGES:
         reference = plan.reference(code, 1, Choice(2, 0.004), size="tiny")
         assert reference.num_windows * window[code] == pytest.approx(9_000, abs=window[code])
+
+
+def test_an_arm_of_some_languages_reads_as_much_and_is_scored_in_all(data: StudyData, tmp_path: Path) -> None:
+    absent = Arm(policy=Explicit(unit="english_bytes", weights={"en": 1.0}), languages=("en",))
+    made, _ = study(data, tmp_path, protocol(arms={**ARMS, "bloom-floor-0": absent}, max_epochs=3.0, seeds=1))
+    assert made.carry_out(("arms",))
+    records = {record["arm"]: record for (stage, _), record in made.done.items() if stage == "arms"}
+    lacking, uniform = records["bloom-floor-0"], records["uniform"]
+    assert lacking["tokens_seen"] == {"en": sum(uniform["tokens_seen"].values())}
+    assert lacking["bits_per_byte"]["test"].keys() == set(LANGUAGES)
+    assert lacking["bits_per_byte"]["test"]["ko"] > uniform["bits_per_byte"]["test"]["ko"]
+
+
+def test_floors_are_arms_only_where_bloom_lacks_a_language() -> None:
+    some, all_known = (
+        protocol_of(codes, size="27m", content_megabytes=1.0, seeds=1, placebo=()) for codes in (("en", "ko"), ("en", "zh"))
+    )
+    assert not [name for name in all_known.arms if "floor" in name]
+    assert some.arms["bloom-floor-0"].languages == ("en",) and some.arms["bloom-floor-2"].languages == ()
+    assert some.arms["bloom-floor-2"].policy.weights["ko"] == 0.02
+
+
+def test_references_of_four_times_the_content_are_where_there_is_text(data: StudyData) -> None:
+    done = {}
+    held = [each["english_bytes"] for each in data.supplies["parity"].values()]
+    for fourfold, expected in ((1.6 * max(held), set()), (1.4 * min(held), set(LANGUAGES))):
+        plan = Plan(protocol(content=fourfold / 4, whole_budget=()), data, done)
+        while missing := plan.sweep("tiny"):
+            done |= {(each.stage, each.name): record_of(each) for each in missing}
+        assert {each.languages[0] for each in plan.whole_budget("tiny")} == expected
+
+
+def record_of(training: Training) -> dict[str, object]:
+    bits = dict.fromkeys(training.scored, 1 + training.learning_rate)
+    return {"bits_per_byte": {"select": bits}, "train_loss": 1.0, "spikes": 0, "steps": training.steps}
 
 
 def test_a_deadline_leaves_the_rest_for_another_time(data: StudyData, tmp_path: Path) -> None:

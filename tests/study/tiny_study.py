@@ -84,6 +84,9 @@ def protocol(**changed: Any) -> Protocol:
         "probes": 5,
         "probe_size": "tiny",
         "confirm_size": "tiny",
+        "confirm_seeds": 2,
+        "finer_batches": (2,),
+        "finer_reference_batches": (1,),
     }
     return Protocol(**{**decisions, **changed})
 

@@ -22,13 +22,13 @@ def run_command(
     records: Annotated[Path, typer.Argument(help="Folder of records; what it has is not trained again.")],
     stages: Annotated[
         str, typer.Option(help="Stages in order, with commas between.")
-    ] = "arms,whole-budget,synergy,ladder,search,carried",
+    ] = "arms,whole-budget,synergy,ladder,search,carried,finer",
     minutes: Annotated[float, typer.Option(help="Begin no training that would end after so long.")] = float("inf"),
     lanes: Annotated[int | None, typer.Option(min=1, help="Trainings at once on each device; by their size.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     size: Annotated[str, typer.Option(help="Size of the arms' models.")] = "27m",
     content_megabytes: Annotated[float, typer.Option(help="What uniform reads of each language, English-equivalent.")] = 6.8,
-    seeds: Annotated[int, typer.Option(min=1, help="Paired seeds of each arm.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Paired seeds of each arm.")] = 10,
     placebo: Annotated[
         str, typer.Option(help="Languages that get BLOOM's shares in the placebo; none: no placebo.")
     ] = "zh,ko,th,ms",

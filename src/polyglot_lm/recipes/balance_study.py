@@ -29,7 +29,8 @@ from polyglot_lm.tokenizer import Parity, check_vocab_size, encode_corpus, train
 from polyglot_lm.tokenizer.policies import ParallelText, Weighted
 
 LANGUAGES = ("ko", "zh", "ja", "id", "ms", "vi", "th", "en")
-FLOOR, PLACEBO = 0.01, ("zh", "ko", "th", "ms")
+FLOOR, OTHER_FLOORS = 0.01, (0.0, 0.02)  # of languages that BLOOM lacks
+PLACEBO = ("zh", "ko", "th", "ms")
 SPLIT = Split(key="balance-study", control=0.03, select=0.02, test=0.06, min_bytes=0, max_share=0.06, max_domain_share=0.01)
 AGREEMENT = 0.72  # of MinHash signatures, above which documents are near-duplicates
 TOKENIZER_ENGLISH_BYTES = 3_000_000  # of each language
@@ -61,7 +62,7 @@ def balance_study(
     vocab_size: int = 16_384,
     size: str = "27m",
     content_megabytes: float = 6.8,
-    seeds: int = 5,
+    seeds: int = 10,
     floor: float = FLOOR,
     placebo: tuple[str, ...] = PLACEBO,
 ) -> Recipe:
@@ -205,13 +206,16 @@ def protocol_of(
         probes=32,
         probe_size="10m",
         confirm_size="110m",
+        confirm_seeds=5,
+        finer_batches=(4, 8),
+        finer_reference_batches=(2,),
     )
 
 
 def arms_of(chosen: tuple[Language, ...], floor: float, placebo: tuple[str, ...]) -> dict[str, Arm]:
     """Return the arms, those of the primary endpoints first."""
     sizes = {language.code: (language.supply_bytes / language.byte_premium) ** 0.3 for language in chosen}
-    raw = Uniform(unit="bytes")
+    raw, absent = Uniform(unit="bytes"), any(language.code not in presets()["bloom"]["weights"] for language in chosen)
     return {
         "bloom": weighted(bloom(chosen, floor)),
         "uniform": Arm(policy=UNIFORM),
@@ -222,11 +226,14 @@ def arms_of(chosen: tuple[Language, ...], floor: float, placebo: tuple[str, ...]
         "alpha-0.3": weighted(normalized(sizes)),
         **({"placebo": weighted(dealt(bloom(chosen, floor), placebo))} if placebo else {}),
         "skewed-tokenizer": Arm(policy=Uniform(unit="tokens"), tokenizer="skewed"),
+        **{f"bloom-floor-{100 * other:.0f}": weighted(bloom(chosen, other)) for other in OTHER_FLOORS if absent},
     }
 
 
 def weighted(shares: Mapping[str, float]) -> Arm:
-    return Arm(policy=Explicit(unit="english_bytes", weights=shares))
+    """Return the arm of these shares; it reads no language that has none."""
+    read = tuple(code for code, share in shares.items() if share)
+    return Arm(policy=Explicit(unit="english_bytes", weights=shares), languages=read if len(read) < len(shares) else ())
 
 
 def bloom(chosen: tuple[Language, ...], floor: float) -> dict[str, float]:

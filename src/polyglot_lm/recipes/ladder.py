@@ -22,7 +22,7 @@ def ladder(
     vocab_size: int = 16_384,
     size: str = "27m",
     content_megabytes: float = 6.8,
-    seeds: int = 5,
+    seeds: int = 10,
     floor: float = FLOOR,
     placebo: tuple[str, ...] = PLACEBO,
 ) -> Recipe:

@@ -33,11 +33,13 @@ CELL = 36
 
 
 def pareto(arms: Arms) -> str:
-    """Draw every arm by mean and worst ln r, its seeds small; the right panel enlarges the surroundings of uniform."""
-    where = {arm: (arms.level(arm, mean_of), arms.level(arm, worst_of)) for arm in arms.runs}
+    """Draw every arm by mean and worst ln r, its seeds small; the right panel enlarges the surroundings of uniform. An arm that
+    never read some language lies far outside and is left out."""
+    complete = {arm: own for arm, own in arms.runs.items() if all(len(run.languages) == len(arms.codes) for run in own.values())}
+    where = {arm: (arms.level(arm, mean_of), arms.level(arm, worst_of)) for arm in complete}
     seeds = {
         arm: [(float(mean_of(arms.values[run])), float(worst_of(arms.values[run]))) for run in own.values()]
-        for arm, own in arms.runs.items()
+        for arm, own in complete.items()
     }
     all_x, all_y = ([point[axis] for own in seeds.values() for point in own] for axis in (0, 1))
     left = Panel(64, 70, 420, 350, around(all_x, name="mean ln r", holds=[0]), around(all_y, name="worst ln r", holds=[0]))
@@ -87,7 +89,8 @@ def heat(arms: Arms) -> str:
             single = name not in arms.codes
             body.append(label(x + room / 2, y + (22 if single else 16), f"{100 * value:+.1f}", "middle", INK, 13))
             if not single:
-                body.append(label(x + room / 2, y + 29, f"{arms.content(arm, name):.2g}×", "middle", QUIET, 10))
+                colour = INK if abs(value) > 0.1 else QUIET  # on a deep ground
+                body.append(label(x + room / 2, y + 29, f"{arms.content(arm, name):.2g}×", "middle", colour, 10))
     body += [label(left - 10, top + CELL * row + 22, ARMS[arm], "end", COLOURS[arm], 12) for row, arm in enumerate(order)]
     note = "100 · ln r against frozen monolingual references; below it, the content read of that language over the uniform arm's"
     body.append(label(20, 50, note, "start", QUIET, 12))

@@ -1,7 +1,8 @@
-"""What the records say beyond the arms, as Markdown: transfer, ladder, search, the goals, and an account of all runs."""
+"""What the records say beyond the arms, as Markdown: transfer, ladder, search, and an account of all runs."""
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from polyglot_lm.study.arms import ARMS, Arms, mean_of, worst_of
 from polyglot_lm.study.arms_text import Findings
 from polyglot_lm.study.documents import draw
-from polyglot_lm.study.ladder import Line, Rung, rungs
+from polyglot_lm.study.ladder import Line, Rung
 from polyglot_lm.study.markdown import MARGIN, listed, probability, sentence, signed, table, with_interval
 from polyglot_lm.study.records import MAX_SPIKES, Run, pardoned, same_size, sizes
 from polyglot_lm.study.search import Law
@@ -17,7 +18,6 @@ from polyglot_lm.study.statistics import Estimate, estimate
 from polyglot_lm.study.transfer import Floats, Transfer
 from polyglot_lm.study.yardstick import all_frozen, counting, ln_r
 
-GOAL_SIZE, GOALS = "110m", (("mean", "test", -0.10), ("worst", "test", -0.06), ("worst", "flores", -0.02))
 SHARE_ERROR, MAX_EPOCHS = 0.005, 1.5
 Confirmed = Mapping[str, tuple[Estimate, Estimate]]
 
@@ -58,20 +58,20 @@ def ladder_text(ladder: Mapping[str, Sequence[Rung]], lines: Mapping[tuple[str, 
         worst = max(rung.ln_r, key=lambda code: rung.ln_r[code])
         levels = [signed(rung.mean), signed(rung.worst), worst]
         rows.append(
-            [f"{ARMS[arm]}, {rung.size}", f"{rung.parameters / 1e6:.1f} M", str(rung.seeds), *levels, speed(runs, rung.size)]
+            [f"{ARMS[arm]}, {rung.size}", f"{rung.parameters / 1e6:.1f} M", str(rung.seeds), *levels, speed(runs, arm, rung.size)]
         )
-    heads = ["arm, size", "parameters", "seeds", "mean ln r", "worst ln r", "worst", "MFU, median"]
+    heads = ["arm, size", "parameters", "seeds", "mean ln r", "worst ln r", "worst", "MFU"]
     text = ["### The ladder", "", *table(heads, rows)]
     for (arm, goal), fit in lines.items():
         slope, half = fit.per_tenfold
         told = f"± {half:.3f}, p = {probability(fit.p)}" if math.isfinite(half) else "no interval from two sizes"
         verdict = "" if math.isinf(half) else " (resolved)" if abs(slope) > half else " (not resolved)"
         text.append(f"- {ARMS[arm]}, {goal} ln r for ten times the parameters: {signed(slope)} ({told}){verdict}.")
-    return [*text, ""]
+    return [*text, "", "MFU is the median of a run's own; several runs may have shared a card.", ""]
 
 
-def speed(runs: Sequence[Run], size: str) -> str:
-    found = [run.mfu for run in runs if run.size == size and run.mfu]
+def speed(runs: Sequence[Run], arm: str, size: str) -> str:
+    found = [run.mfu for run in runs if (run.arm, run.size) == (arm, size) and run.mfu]
     return f"{100 * float(np.median(found)):.1f} %" if found else "·"
 
 
@@ -137,19 +137,6 @@ def proposed_text(found: Findings) -> list[str]:
 NONE_FOUND = "No mixture was found that is better than uniform by 1 % on the mean and on the worst."
 
 
-def goals_text(found: Findings) -> list[str]:
-    """Set the goals at 110M beside what was measured."""
-    rows = []
-    for what, part, goal in GOALS:
-        scored = [run for run in found.runs if run.bits_per_byte.get(part)]
-        rung = next((one for one in rungs(scored, "uniform", found.codes, part) if one.size == GOAL_SIZE), None)
-        value = getattr(rung, what) if rung else math.nan
-        where = {"test": "held-out text", "flores": "FLORES devtest"}[part]
-        met = "not measured" if math.isnan(value) else "met" if value <= goal else "missed"
-        rows.append([f"{what} ln r on {where}, uniform at {GOAL_SIZE}", signed(goal, 2), signed(value), met])
-    return ["### Goals", "", *table(["goal", "at most", "measured", ""], rows)]
-
-
 def accounts_text(found: Findings) -> list[str]:
     """Account for all runs: how many of which stage, time, resumed, shares as planned, text read too often."""
     rows = []
@@ -176,13 +163,14 @@ def accounts_text(found: Findings) -> list[str]:
 
 def excluded_text(found: Findings) -> list[str]:
     """Name the runs that the study's rule takes out, and say what the endpoints are with all of them."""
-    out = [run for run in found.runs if run.excluded]
+    out = [run for run in found.runs if run.excluded and run.stage != "finer"]
     if not out:
         return ["No run is excluded.", ""]
-    told = [f"{ARMS.get(run.arm, f'{run.arm} {run.languages[0]}')} seed {run.seed}" for run in out if in_a_figure(found, run)]
+    shown = Counter(ARMS.get(run.arm, f"{run.arm} {run.languages[0]}") for run in out if in_a_figure(found, run))
+    told = [name if count == 1 else f"{name} ({count} runs)" for name, count in shown.items()]
     every = Arms(pardoned(found.runs), found.size, found.codes).endpoints()
     kept = [f"{each.name} {with_interval(one)}" for each, (one, _) in every.items()]
-    sweeps = f"{len(out) - len(told)} runs of sweeps, which choose settings all the same"
+    sweeps = f"{len(out) - shown.total()} runs of sweeps, which choose settings all the same"
     return [
         f"Excluded, since more than {100 * MAX_SPIKES:g} % of the steps were left out as spikes: {listed([*told, sweeps])}. "
         f"With none excluded: {listed(kept)}.",

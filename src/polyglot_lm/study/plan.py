@@ -30,6 +30,7 @@ MOST_LEFT_OUT = 0.01  # of the steps, as spikes: a training that left out more i
 FRESH = 101  # the first of the seeds that no arm has seen
 MOST_EXTENSIONS = 3
 CONCENTRATION = 1.0  # of the Dirichlet from which mixtures are drawn: even over all mixtures
+FOURFOLD = 4  # times the content, for a yardstick that had more text
 LEAST_SHARE = 0.02  # of what is drawn; the law of mixtures that is fitted to it diverges at 0
 
 
@@ -82,21 +83,40 @@ class Plan:
             seed=seed,
             batch_windows=choice.batch_windows,
             learning_rate=self.protocol.rate(choice.rate, size=size, batch_windows=choice.batch_windows),
-            num_windows=self.windows(content or self.protocol.content, languages),
             languages=languages,
-            **{"tokenizer": "parity", "scored": languages, "policy": UNIFORM, **own},
+            **{
+                "num_windows": self.windows(content or self.protocol.content, languages),
+                "tokenizer": "parity",
+                "scored": languages,
+                "policy": UNIFORM,
+                **own,
+            },
         )
 
-    def reference(self, code: str, seed: int, choice: Choice, *, size: str) -> Training:
-        return self.training("references", "reference", seed, choice, size=size, languages=(code,))
+    def reference(
+        self, code: str, seed: int, choice: Choice, *, size: str, content: float = 0.0, stage: str = "references"
+    ) -> Training:
+        return self.training(stage, "reference", seed, choice, size=size, languages=(code,), content=content)
 
     def arm(self, stage: str, name: str, seed: int, choice: Choice, *, size: str) -> Training:
+        """Return an arm, which reads as much as all others, and is scored in all languages, whichever it reads."""
         arm = self.protocol.arms[name]
         references = None
         if arm.steered:
             references = {code: float(found["control"]) for code, found in self.frozen[size]["languages"].items()}
+        every = self.protocol.languages
         return self.training(
-            stage, name, seed, choice, size=size, policy=arm.policy, tokenizer=arm.tokenizer, references=references
+            stage,
+            name,
+            seed,
+            choice,
+            size=size,
+            languages=tuple(code for code in every if code in (arm.languages or every)),
+            num_windows=self.windows(self.protocol.content, every),
+            scored=every,
+            policy=arm.policy,
+            tokenizer=arm.tokenizer,
+            references=references,
         )
 
     # ------------------------------------------------------------------ stages
@@ -150,7 +170,9 @@ class Plan:
             choice = self.reference_of(code, size)[1]
             assert choice is not None
             make = functools.partial(self.reference, code, choice=choice, size=size)
-            records = [self.record(training) for training in self.seeded(make, self.seeds(size, self.protocol.reference_seeds))]
+            carried = size in self.protocol.carried  # one seed, which counts whatever it left out
+            trainings = [make(1)] if carried else self.seeded(make, self.protocol.reference_seeds)
+            records = [self.record(training) for training in trainings]
             languages[code] = {
                 "batch_windows": choice.batch_windows,
                 "learning_rate": records[0]["learning_rate"],
@@ -177,17 +199,16 @@ class Plan:
         return self.lacking(sorted(wanted, key=lambda training: training.seed))
 
     def whole_budget(self, size: str) -> list[Training]:
-        """Monolingual models of the arms' whole budget, at the arms' batch and half, once and twice the rate; seeds at the best."""
-        batch, missing = self.arms_choice(size).batch_windows, []
-        for code in self.protocol.whole_budget:
-            content = self.protocol.content * len(self.protocol.languages)
-
-            def alone(choice: Choice, seed: int = 1, *, code: str = code, content: float = content) -> Training:
-                return self.training("references", "reference", seed, choice, size=size, languages=(code,), content=content)
-
-            lacking, choice = self.swept(alone, (batch,))
+        """References of the arms' whole budget, and of four times the content where a language has so much, swept as the others."""
+        batches, missing = tuple(sorted({*self.protocol.batches, self.arms_choice(size).batch_windows})), []
+        contents = [(code, self.protocol.content * len(self.protocol.languages)) for code in self.protocol.whole_budget]
+        fourfold = FOURFOLD * self.protocol.content
+        held = {code: self.protocol.max_epochs * self.supply[code]["english_bytes"] for code in self.protocol.languages}
+        for code, content in [*contents, *((code, fourfold) for code, most in held.items() if most >= fourfold)]:
+            make = functools.partial(self.reference, code, size=size, content=content)
+            lacking, choice = self.swept(functools.partial(make, 1), batches)
             if choice is not None:
-                lacking = self.lacking(self.seeded(functools.partial(alone, choice), self.protocol.reference_seeds))
+                lacking = self.lacking(self.seeded(functools.partial(make, choice=choice), self.protocol.reference_seeds))
             missing += lacking
         return missing
 
@@ -237,11 +258,28 @@ class Plan:
         return self.lacking(
             [
                 self.training("search", name, seed, self.arms_choice(size), size=size, policy=policy, confirmation=True)
-                for seed in range(FRESH, FRESH + self.protocol.seeds)
+                for seed in range(FRESH, FRESH + self.protocol.confirm_seeds)
                 for name, policy in policies.items()
                 if self.within_supply(policy)
             ]
         )
+
+    def finer(self) -> list[Training]:
+        """Batches smaller than those of the sweeps, for uniform and for every reference; seeds at the best. Nothing is excluded:
+        with so few windows a step, a change of document looks like a spike."""
+        size = self.protocol.confirm_size
+        if missing := self.ladder(size) if size != self.protocol.size else []:
+            return missing
+        uniform = functools.partial(self.arm, "finer", "uniform", size=size)
+        alone = [functools.partial(self.reference, code, size=size, stage="finer") for code in self.protocol.languages]
+        wanted = [(uniform, self.protocol.finer_batches), *((make, self.protocol.finer_reference_batches) for make in alone)]
+        missing = []
+        for make, batches in wanted:
+            lacking, choice = self.swept(functools.partial(make, 1), batches)
+            if choice is not None:
+                lacking = self.lacking([make(seed, choice) for seed in range(1, self.protocol.reference_seeds + 1)])
+            missing += lacking
+        return missing
 
     def within_supply(self, policy: Policy) -> bool:
         """Tell whether a mixture reads nothing more often than the protocol allows."""

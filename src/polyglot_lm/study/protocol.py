@@ -39,11 +39,13 @@ def model_of(size: str, *, vocab_size: int, context: int) -> ModelConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arm:
-    """A mixture under test; `steered`: the controller may change its shares. It reads the text in the tokens of `tokenizer`."""
+    """A mixture under test, of all languages unless it names some, read in the tokens of `tokenizer`; `steered`: the controller may
+    change its shares."""
 
     policy: Policy
     tokenizer: str = "parity"
     steered: bool = False
+    languages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +53,8 @@ class Protocol:
     """The decisions. `content` is what the uniform arm reads of each language, in English-equivalent bytes; `rates` are learning
     rates at a batch of 64 windows and a width of 384; `batches` those of the references, beside the arms' own,
     which are swept at the sizes of `full_sweeps`; elsewhere the rate alone is, at the batch that was best at `size`. At a size of
-    `carried` nothing is swept: batch and rate are those of the size that it names, and there is one seed."""
+    `carried` nothing is swept: batch and rate are those of the size that it names, and there is one seed. `finer_batches` of
+    uniform and `finer_reference_batches` are tried afterwards, at `confirm_size`."""
 
     languages: tuple[str, ...]
     size: str
@@ -74,13 +77,19 @@ class Protocol:
     probes: int
     probe_size: str
     confirm_size: str
+    confirm_seeds: int
+    finer_batches: tuple[int, ...]
+    finer_reference_batches: tuple[int, ...]
 
     def __post_init__(self) -> None:
         if len(self.languages) < 2 or not {"uniform", "bloom"} <= self.arms.keys():
             raise ValueError(
                 f"languages are {self.languages} and arms {tuple(self.arms)}; give two languages, and uniform and bloom"
             )
-        if min(self.seeds, self.reference_seeds, self.synergy_seeds, self.ladder_seeds) < 1 or self.content <= 0:
+        if (
+            min(self.seeds, self.reference_seeds, self.synergy_seeds, self.ladder_seeds, self.confirm_seeds) < 1
+            or self.content <= 0
+        ):
             raise ValueError("numbers of seeds and content must be above 0")
 
     def rate(self, factor: float, *, size: str, batch_windows: int) -> float:
@@ -166,7 +175,7 @@ def check_supply(protocol: Protocol, supplies: Mapping[str, Supply]) -> None:
         supply = supplies.get(arm.tokenizer)
         if supply is None:
             continue  # an arm whose tokenizer was left out is left out itself
-        chosen = {code: supply[code] for code in protocol.languages}
+        chosen = {code: supply[code] for code in arm.languages or protocol.languages}
         shares = arm.policy.shares(chosen).converted("tokens", chosen)
         check_arm(name, shares, tokens, chosen, protocol.max_epochs)
 

@@ -8,6 +8,7 @@ from polyglot_lm.evaluation.competence import equivalent_data
 from polyglot_lm.study.arms import ARMS
 from polyglot_lm.study.arms_text import Findings
 from polyglot_lm.study.markdown import listed, signed, table
+from polyglot_lm.study.plan import FOURFOLD
 from polyglot_lm.study.records import Run, same_size
 from polyglot_lm.study.yardstick import best_setting, content_each, frozen
 
@@ -49,20 +50,26 @@ def references_text(found: Findings) -> list[str]:
 
 
 def equal_compute(found: Findings) -> list[str]:
-    """Tell r against one language with the whole budget, where it was trained."""
-    whole = frozen(found.runs, found.size, found.codes, multiple=len(found.codes))
-    if not whole:
-        return []
+    """Tell r against one language with the whole budget, and with four times the content, where they were trained."""
+    words = {
+        len(found.codes): "ln r at equal compute, against a model that spent the whole budget on that language:",
+        FOURFOLD: "ln r against a model that read four times the content of that language:",
+    }
+    return [line for multiple, told in words.items() for line in against_more(found, multiple, told)]
+
+
+def against_more(found: Findings, multiple: int, words: str) -> list[str]:
+    """Tell r against references that read several times the content."""
     rows = []
-    for code, reference in whole.items():
+    for code, reference in frozen(found.runs, found.size, found.codes, multiple=multiple).items():
         own = [
             float(np.mean([math.log(run.bits_per_byte["test"][code] / reference.bits("test")) for run in runs.values()]))
             for runs in found.arms.runs.values()
         ]
         epochs = max(run.epochs_read.get(code, 0.0) for run in reference.runs)
-        rows.append([code, f"{epochs:.1f}", *map(signed, own)])
-    heads = ["language", "times read", *(ARMS[arm] for arm in found.arms.runs)]
-    return ["ln r at equal compute, against a model that spent the whole budget on that language:", "", *table(heads, rows)]
+        rows.append([code, str(reference.setting[0]), f"{epochs:.1f}", *map(signed, own)])
+    heads = ["language", "batch, windows", "times read", *(ARMS[arm] for arm in found.arms.runs)]
+    return [words, "", *table(heads, rows)] if rows else []
 
 
 def equivalent(found: Findings) -> list[str]:

@@ -26,7 +26,8 @@ from polyglot_lm.study.arms_text import (
     price_text,
     shared_text,
 )
-from polyglot_lm.study.further_text import accounts_text, confirmations, goals_text, ladder_text, search_text, transfer_text
+from polyglot_lm.study.further_text import accounts_text, confirmations, ladder_text, search_text, transfer_text
+from polyglot_lm.study.goals_text import goals_text
 from polyglot_lm.study.ladder import line, rungs
 from polyglot_lm.study.records import Run, read_runs, write_tables
 from polyglot_lm.study.references_text import references_text

@@ -47,7 +47,7 @@ KEPT_LANES = 3  # of a thread: a step captured for one batch is of no use for an
 LANES = {"tiny": 4, "10m": 4, "27m": 4, "110m": 2, "350m": 1}  # that fill an H100
 WAIT_SECONDS = 0.2  # between looks at what other processes train
 SWITCH_SECONDS = 0.0002  # of Python between threads: a lane that asks for its next step must not wait 5 ms behind each other one
-STAGES = ("sweep", "references", "arms", "whole-budget", "synergy", "ladder", "search", "carried")
+STAGES = ("sweep", "references", "arms", "whole-budget", "synergy", "ladder", "search", "carried", "finer")
 
 
 @dataclass(kw_only=True)
@@ -110,6 +110,8 @@ class Study:
                         return lacking
                     self.frozen(plan, rung)
                 return []
+            case "finer":
+                return plan.finer()
             case _:
                 return plan.search() or plan.confirmations(self.proposed())
 

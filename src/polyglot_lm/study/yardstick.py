@@ -61,13 +61,15 @@ def content_each(runs: Sequence[Run], size: str) -> float:
 
 def frozen(runs: Sequence[Run], size: str, codes: Sequence[str], multiple: float = 1) -> dict[str, Reference]:
     """Choose the references of a size that read `multiple` times the uniform arm's content of a language, where there are any."""
+    own = {code: alone(runs, size, code, multiple) for code in codes}
+    return {code: best_setting(code, fitting) for code, fitting in own.items() if fitting}
+
+
+def alone(runs: Sequence[Run], size: str, code: str, multiple: float = 1, stage: str = "references") -> list[Run]:
+    """Return the runs of one language that read `multiple` times the uniform arm's content of it, by powers of two."""
     unit = content_each(runs, size)
-    chosen = {}
-    for code in codes:
-        alone = [run for run in same_size(runs, size, "references") if run.languages == (code,)]
-        if fitting := [run for run in alone if round(math.log2(run.content / unit)) == round(math.log2(multiple))]:
-            chosen[code] = best_setting(code, fitting)
-    return chosen
+    own = [run for run in same_size(runs, size, stage) if run.languages == (code,)]
+    return [run for run in own if round(math.log2(run.content / unit)) == round(math.log2(multiple))]
 
 
 def all_frozen(runs: Sequence[Run], size: str, codes: Sequence[str]) -> dict[str, Reference]:
