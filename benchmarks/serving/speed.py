@@ -4,8 +4,9 @@
 
 Prompts of 128 tokens, greedy, two cores, wall time; each subject in a process of its own, in turn, and the best of three rounds
 counts (other work on the machine only ever slows). Tokens a second count new tokens over the whole time, prompt included.
-  ratio_one_stream         CTranslate2 int8 ÷ transformers generate bf16, one completion of 64 tokens
+  ratio_one_stream         llama.cpp int8 ÷ transformers generate bf16, one completion of 64 tokens
   ratio_one_stream_fp32    the same ÷ fp32
+  ratio_one_stream_ctranslate2, _fp32   CTranslate2 int8 ÷ the same
   ratio_sixteen            CTranslate2 int8 with sixteen clients that ask for 128 tokens again and again ÷ bf16 one stream
   p99_first_token_seconds  of the sixteen clients, over the even load and the uneven one (16 to 240 tokens)
 `transformers serve` is asked over HTTP, as it starts by default. The engine `transformers` is ours, with continuous batching.
@@ -30,10 +31,11 @@ ROUNDS = {  # the slow ones, which no figure needs, once
     "generate bfloat16": 3,
     "generate float32": 3,
     "ctranslate2 int8": 3,
+    "llama int8": 3,
     "transformers bfloat16": 1,
     "serve bfloat16": 1,
 }
-REQUESTS = {"ctranslate2": 4, "transformers": 2, "serve": 1}  # of each client
+REQUESTS = {"ctranslate2": 4, "llama": 1, "transformers": 2, "serve": 1}  # of each client
 Row = dict[str, float]
 
 
@@ -49,10 +51,13 @@ def main() -> None:
     best = {subject: better([row[subject] for row in rounds if subject in row]) for subject in ROUNDS}
     for subject, row in best.items():
         print(f"{subject:<24}" + "  ".join(f"{name} {value:.3g}" for name, value in row.items()))
-    ours, bf16 = best["ctranslate2 int8"], best["generate bfloat16"]
+    ours, few = best["ctranslate2 int8"], best["llama int8"]
+    bf16, fp32 = best["generate bfloat16"], best["generate float32"]
     figures = {
-        "ratio_one_stream": ours["one"] / bf16["one"],
-        "ratio_one_stream_fp32": ours["one"] / best["generate float32"]["one"],
+        "ratio_one_stream": few["one"] / bf16["one"],
+        "ratio_one_stream_fp32": few["one"] / fp32["one"],
+        "ratio_one_stream_ctranslate2": ours["one"] / bf16["one"],
+        "ratio_one_stream_ctranslate2_fp32": ours["one"] / fp32["one"],
         "ratio_sixteen": ours["even"] / bf16["one"],
         "p99_first_token_seconds": max(ours["even_p99_s"], ours["uneven_p99_s"]),
     }

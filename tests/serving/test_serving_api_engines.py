@@ -1,7 +1,7 @@
 """The whole way with a real model: client, server, engine; and a server of ours as the upstream of another."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import openai
@@ -12,20 +12,19 @@ from serving.tiny_model import write_tiny_model
 from polyglot_lm.serving.completion import Service
 from polyglot_lm.serving.engines.opening import open_engine
 
-KINDS = ("ctranslate2", "transformers", "upstream")
+KINDS = ("ctranslate2", "llama", "transformers", "upstream")
 
 
 @pytest.fixture(scope="module")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, openai.OpenAI]]:
-    """Three servers of one tiny model, the last of which asks the second."""
+    """Four servers of one tiny model, the last of which asks the third."""
     cache, folder = tmp_path_factory.mktemp("cache"), write_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(cache))
-        with served("ctranslate2", folder) as first, served("transformers", folder) as second, served("upstream", second) as third:
-            yield {
-                kind: openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
-                for kind, address in zip(KINDS, (first, second, third), strict=True)
-            }
+        with ExitStack() as stack:
+            addresses = {kind: stack.enter_context(served(kind, folder)) for kind in KINDS[:-1]}
+            addresses["upstream"] = stack.enter_context(served("upstream", addresses["transformers"]))
+            yield {kind: openai.OpenAI(base_url=f"{at}/v1", api_key="none", max_retries=0) for kind, at in addresses.items()}
 
 
 @contextmanager
@@ -63,7 +62,7 @@ def test_values_of_the_engine_reach_it(clients: dict[str, openai.OpenAI], kind: 
     assert [choice.index for choice in drawn.choices] == [0, 1, 2] and all(choice.text for choice in drawn.choices)
 
 
-@pytest.mark.parametrize("kind", ["transformers", "upstream"])
+@pytest.mark.parametrize("kind", ["llama", "transformers", "upstream"])
 def test_a_seed_gives_the_same_text(clients: dict[str, openai.OpenAI], kind: str) -> None:
     texts = [
         [choice.text for choice in clients[kind].completions.create(model="tiny", prompt="วันนี้", seed=seed, n=2).choices]

@@ -1,4 +1,4 @@
-"""The two engines of this machine: the same text as the model itself, alone and in company; whoever leaves frees his place."""
+"""The engines of this machine: the same text as the model itself, alone and in company; whoever leaves frees his place."""
 
 import asyncio
 import ctypes
@@ -8,6 +8,7 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import torch
 from conftest import SENTENCES
@@ -22,7 +23,7 @@ from polyglot_lm.serving.engines.engine import Piece, Sampling, Unavailable
 from polyglot_lm.serving.engines.opening import open_engine
 from polyglot_lm.tokenizer import Tokenizer
 
-KINDS = ("ctranslate2", "transformers")
+KINDS = ("ctranslate2", "llama", "transformers")
 PROMPTS = [sentence[: 3 + 2 * n] for n, sentence in enumerate(SENTENCES.values())]
 GREEDY = Sampling(temperature=0, max_tokens=40)
 
@@ -44,7 +45,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 @asynccontextmanager
 async def running(folder: Path, kind: str) -> AsyncIterator[Any]:
-    options: dict[str, Any] = {"num_cores": 1} if kind == "ctranslate2" else {}
+    options: dict[str, Any] = {} if kind == "transformers" else {"num_cores": 1}
     engine: Any = open_engine(str(folder), kind, precision="float32", **options)
     await engine.start()
     try:
@@ -111,20 +112,22 @@ def test_sixteen_at_once_get_what_each_gets_alone(folder: Path, kind: str, monke
     assert together == alone
 
 
-def test_both_engines_mean_the_same_by_penalty_and_logprobs(folder: Path) -> None:
-    asked = Sampling(temperature=0, max_tokens=30, repetition_penalty=1.3, logprobs=5)
+@pytest.mark.parametrize(("kinds", "penalty", "near"), [(KINDS, 1.0, 0.1), (("ctranslate2", "transformers"), 1.3, 1e-3)])
+def test_all_engines_mean_the_same_by_penalty_and_logprobs(folder: Path, kinds: Sequence[str], penalty: float, near: float) -> None:
+    """llama.cpp computes GELU by its tanh form, from a table in fp16, and the head of this model multiplies what it meets by 24."""
+    asked = Sampling(temperature=0, max_tokens=30, repetition_penalty=penalty, logprobs=5)
 
     async def ask(engine: Any) -> list[list[Piece]]:
         return [await pieces_of(engine, prompt, asked) for prompt in PROMPTS[:4]]
 
-    ours, theirs = (served(folder, kind, ask) for kind in KINDS)
-    for one, other in zip(ours, theirs, strict=True):
+    *ours, theirs = (served(folder, kind, ask) for kind in kinds)
+    for one, other in ((one, other) for own in ours for one, other in zip(own, theirs, strict=True)):
         tokens, others = ([token for piece in pieces for token in piece.tokens] for pieces in (one, other))
         assert [token.text for token in tokens] == [token.text for token in others]
-        assert [token.logprob for token in tokens] == pytest.approx([token.logprob for token in others], abs=1e-3)
+        assert [token.logprob for token in tokens] == pytest.approx([token.logprob for token in others], abs=near)
         for token, twin in zip(tokens, others, strict=True):
             assert len(token.likeliest) == 5 and token.likeliest[0] == (token.text, pytest.approx(token.logprob, abs=1e-4))
-            assert [value for _, value in token.likeliest] == pytest.approx([value for _, value in twin.likeliest], abs=1e-3)
+            assert [value for _, value in token.likeliest] == pytest.approx([value for _, value in twin.likeliest], abs=near)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -140,6 +143,23 @@ def test_only_the_likeliest_tokens_are_drawn(folder: Path, kind: str, asked: Sam
     assert bool(seconds) == (asked.top_k == 2)
 
 
+def test_what_llama_cpp_cannot_tell_is_refused(folder: Path) -> None:
+    async def ask(engine: Any) -> None:
+        with pytest.raises(UserError, match="leave logprobs or repetition_penalty out"):
+            await text_of(engine, PROMPTS[0], Sampling(repetition_penalty=1.3, logprobs=1))
+
+    served(folder, "llama", ask)
+
+
+def test_llama_cpp_listens_to_nobody(folder: Path) -> None:
+    async def ask(engine: Any) -> list[int]:
+        async with httpx.AsyncClient(base_url=engine.server.listening_address) as client:
+            asked = [await client.post(path, json={"prompt": [5], "n_predict": 1}) for path in ("/completion", "/v1/completions")]
+            return [*(answer.status_code for answer in asked), (await client.get("/slots")).status_code]
+
+    assert served(folder, "llama", ask) == [401, 401, 401]
+
+
 def test_a_seed_decides_alone_and_in_company(folder: Path) -> None:
     asked = [Sampling(seed=seed, max_tokens=30) for seed in (1, 1, 2)]
 
@@ -150,6 +170,8 @@ def test_a_seed_decides_alone_and_in_company(folder: Path) -> None:
 
     alone, together = served(folder, "transformers", ask)
     assert alone[0] == alone[1] != alone[2] and list(together[:3]) == alone
+    alone, _ = served(folder, "llama", ask)
+    assert alone[0] == alone[1] != alone[2]
     engine = open_engine(str(folder))
     assert "seed" not in engine.honours and "logprobs" in engine.honours
 
@@ -187,11 +209,21 @@ def test_a_client_that_leaves_frees_its_place(folder: Path, kind: str) -> None:
     assert served(folder, kind, ask) == 0
 
 
+class Endless:
+    """llama.cpp's server, if its context had no end."""
+
+    def handle_completions(self, body: dict[str, Any], callback: Callable[[Any], bool]) -> None:
+        while not callback({"choices": [{"text": "5,", "finish_reason": None}]}):
+            pass
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_closing_ends_what_waits_with_a_sentence(folder: Path, kind: str) -> None:
     async def run() -> None:
         async with running(folder, kind) as engine:
             engine.context = 1_000_000
+            if kind == "llama":
+                engine.server = Endless()
             long = asyncio.create_task(text_of(engine, "a", Sampling(max_tokens=100_000, temperature=1.5, top_k=400)))
             while not engine.waiting.under_way:
                 await asyncio.sleep(0.005)
@@ -208,8 +240,8 @@ def test_an_error_of_the_library_ends_its_completions_and_not_the_engine(
 ) -> None:
     async def ask(engine: Any) -> str:
         with monkeypatch.context() as patched:
-            owner = engine if kind == "ctranslate2" else engine.batch
-            patched.setattr(owner, "draw" if kind == "ctranslate2" else "forward", broken)
+            owner = engine.batch if kind == "transformers" else engine
+            patched.setattr(owner, "forward" if kind == "transformers" else "draw", broken)
             if kind == "ctranslate2":
                 patched.setattr(engine.lanes, "draw", broken)
             with pytest.raises(RuntimeError, match="broken"):

@@ -54,6 +54,7 @@ def test_what_cannot_be_served_is_said_in_one_sentence(folder: Path, tmp_path: P
         (str(folder), {"kind": "vllm"}, "there is no engine 'vllm'"),
         (str(folder), {"kind": "transformers", "precision": "int3"}, "no precision 'int3'"),
         (str(folder), {"kind": "ctranslate2", "precision": "int3"}, "no precision 'int3'"),
+        (str(folder), {"kind": "llama", "precision": "int3"}, "no precision 'int3'"),
         ("http://user:secret@host", {}, "not in the address"),
         ("http://", {}, "http://HOST:PORT"),
     ):

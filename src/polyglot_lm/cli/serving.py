@@ -23,7 +23,10 @@ def serve_command(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes any free one.")] = 8000,
     engine: Annotated[
-        str, typer.Option(help="For folders: ctranslate2 (int8 on CPUs) or transformers (any device).")
+        str,
+        typer.Option(
+            help="For folders: ctranslate2 (int8 on CPUs), llama (the same, faster for a few people) or transformers (any device)."
+        ),
     ] = "ctranslate2",
     guard: Annotated[str, typer.Option(help="off, log (only note) or enforce.")] = "enforce",
     policy: Annotated[Path | None, typer.Option(help="The guard's policy file, if not the built-in one.")] = None,

@@ -6,7 +6,7 @@ break Thai at every vowel sign) and differs in numbers, which it reads digit by 
 proof reads the file back, dequantised, into our own network; `benchmarks/release/llama.py` asks llama.cpp itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,17 +46,30 @@ def num_bytes(weights: Weights, precision: str) -> int:
 
 def write(weights: Weights, tokenizer: Path, out: Path, precision: str) -> None:
     """Write one file, `model-q8_0.gguf` or the like; raises UserError where rows do not divide into blocks."""
+    found, rows = Tokenizer(tokenizer), weights.config.vocab_size
+    write_file(weights, out / file_name(precision), precision, lambda writer: write_vocabulary(writer, found, rows), rows)
+
+
+def write_numbered(weights: Weights, path: Path, precision: str, *, num_tokens: int, end_id: int) -> None:
+    """Write a file whose tokens are called by their numbers, each with a comma, without rows that only pad: for a program that
+    hands token ids in and reads them off the text that it gets."""
+    write_file(weights, path, precision, lambda writer: write_numbers(writer, num_tokens, end_id), num_tokens)
+
+
+def write_file(weights: Weights, path: Path, precision: str, vocabulary: Callable[[Any], None], rows: int) -> None:
+    """Write a file with the first `rows` rows of the embedding and the head, and what `vocabulary` writes of tokens."""
     gguf = required("gguf")
     if precision.startswith("int") and weights.config.width % BLOCK:
         raise UserError(f"width is {weights.config.width}; {precision} in GGUF needs a multiple of {BLOCK}")
-    with atomic_path(out / file_name(precision)) as temporary:
+    with atomic_path(path) as temporary:
         writer = gguf.GGUFWriter(temporary, "gptneox")
         describe(writer, weights.config, precision)
-        write_vocabulary(writer, Tokenizer(tokenizer), weights.config.vocab_size)
+        vocabulary(writer)
         names = [name for name in weights.shapes if not (name == HEAD and weights.config.tied_head)]
         kinds = {name: kind_of(name, len(weights.shapes[name]), precision) for name in names}
         for name, kind in kinds.items():
-            shape = gguf.quant_shape_to_byte_shape(weights.shapes[name], kind) if quantised(kind) else weights.shapes[name]
+            shape = (rows, *weights.shapes[name][1:]) if name in EDGES else weights.shapes[name]
+            shape = gguf.quant_shape_to_byte_shape(shape, kind) if quantised(kind) else shape
             dtype = np.uint8 if quantised(kind) else {"F32": np.float32, "F16": np.float16}[kind.name]
             size = int(np.prod(shape)) * np.dtype(dtype).itemsize
             writer.add_tensor_info(gguf_name(name), shape, np.dtype(dtype), size, raw_dtype=kind if quantised(kind) else None)
@@ -64,7 +77,7 @@ def write(weights: Weights, tokenizer: Path, out: Path, precision: str) -> None:
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
         for name, kind in kinds.items():
-            tensor = weights.read(name).float()
+            tensor = weights.read(name)[: rows if name in EDGES else None].float()
             numbers = (by_kind(tensor, weights.config) if MIXED in name else tensor).numpy()
             writer.write_tensor_data(gguf.quants.quantize(numbers, kind))
         writer.close()
@@ -92,13 +105,22 @@ def write_vocabulary(writer: Any, tokenizer: Tokenizer, size: int) -> None:
     for token, number in tokenizer.library.get_vocab(with_added_tokens=True).items():
         names[number], kinds[number] = token, CONTROL if number in tokenizer.special_ids else NORMAL
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in read["model"]["merges"]]
+    describe_tokens(writer, split_name(read), names, kinds, merges, tokenizer.end_id)
+
+
+def write_numbers(writer: Any, count: int, end_id: int) -> None:
+    names = [f"{number}," for number in range(count)]
+    describe_tokens(writer, GPT2_SPLIT, names, [NORMAL] * count, ["0 ,"], end_id)  # one merge, since there must be some
+
+
+def describe_tokens(writer: Any, split: str, names: list[str], kinds: list[int], merges: list[str], end_id: int) -> None:
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(split_name(read))
+    writer.add_tokenizer_pre(split)
     writer.add_token_list(names)
     writer.add_token_types(kinds)
     writer.add_token_merges(merges)
     for add in (writer.add_bos_token_id, writer.add_eos_token_id, writer.add_pad_token_id):
-        add(tokenizer.end_id)
+        add(end_id)
     writer.add_add_bos_token(False)
 
 

@@ -4,14 +4,21 @@ A Hugging Face folder (GPT-NeoX, safetensors) is converted on first use into the
 made of: size and time of the weights and the hash of the tokenizer. Pickled weights are refused, since reading them can run code.
 """
 
+from __future__ import annotations
+
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import xxhash
 
 from polyglot_lm.pipeline import UserError, read_json
 from polyglot_lm.pipeline.files import empty_folder
 from polyglot_lm.tokenizer import TOKENIZER_FILE
+
+if TYPE_CHECKING:
+    from polyglot_lm.release.weights import Weights  # imports torch
 
 CONFIG, WEIGHTS, WEIGHTS_INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"  # model.hf imports torch
 CONVERTED = "model.bin"  # CTranslate2's weights
@@ -50,19 +57,25 @@ def context_of(folder: Path) -> int:
 def converted(folder: Path, precision: str) -> Path:
     """Return the folder itself when it is CTranslate2's, else that of its conversion, converting on first use."""
     from polyglot_lm.release import ctranslate2_folder
-    from polyglot_lm.release.weights import Weights
 
     if is_converted(folder):
         return folder
-    out = cache_folder() / f"{folder.resolve().name}-{precision}-{fingerprint(folder)}"
-    if not is_converted(out):
+    return made_once(folder, precision, CONVERTED, lambda weights, out: ctranslate2_folder.write(weights, folder, out, precision))
+
+
+def made_once(folder: Path, what: str, file: str, write: Callable[[Weights, Path], None]) -> Path:
+    """Return the folder of a conversion in the cache, written with `file` in it on first use."""
+    from polyglot_lm.release.weights import Weights
+
+    out = cache_folder() / f"{folder.resolve().name}-{what}-{fingerprint(folder)}"
+    if not (out / file).exists():
         temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
         empty_folder(temporary)
-        ctranslate2_folder.write(Weights(folder), folder, temporary, precision)
+        write(Weights(folder), temporary)
         try:
             temporary.rename(out)
         except OSError:  # another process was quicker
-            if not is_converted(out):
+            if not (out / file).exists():
                 raise
     return out
 

@@ -7,7 +7,7 @@ from polyglot_lm.pipeline import UserError
 from polyglot_lm.serving.engines.engine import Engine
 from polyglot_lm.serving.engines.folder import is_converted, require_usable
 
-FOLDER_KINDS = ("ctranslate2", "transformers")
+FOLDER_KINDS = ("ctranslate2", "llama", "transformers")
 
 
 def open_engine(model: str, kind: str = "ctranslate2", **options: Any) -> Engine:
@@ -21,7 +21,7 @@ def open_engine(model: str, kind: str = "ctranslate2", **options: Any) -> Engine
         return UpstreamEngine(model, **options)
     folder = Path(model)
     if kind not in FOLDER_KINDS:
-        raise UserError(f"there is no engine {kind!r}; choose {' or '.join(FOLDER_KINDS)}")
+        raise UserError(f"there is no engine {kind!r}; choose one of {', '.join(FOLDER_KINDS)}")
     require_usable(folder)
     name = folder.name or folder.resolve().name  # a link keeps its own name: `runs/quickstart/model` is `model`
     if kind == "ctranslate2":
@@ -29,7 +29,11 @@ def open_engine(model: str, kind: str = "ctranslate2", **options: Any) -> Engine
 
         return CTranslate2Engine(folder, name=name, **options)
     if is_converted(folder):
-        raise UserError(f"{model!r} is a folder for CTranslate2; give transformers the Hugging Face folder")
+        raise UserError(f"{model!r} is a folder for CTranslate2; give {kind} the Hugging Face folder")
+    if kind == "llama":
+        from polyglot_lm.serving.engines.llama import LlamaEngine
+
+        return LlamaEngine(folder, name=name, **options)
     from polyglot_lm.serving.engines.transformers import TransformersEngine
 
     return TransformersEngine(folder, name=name, **options)
