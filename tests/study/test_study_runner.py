@@ -234,3 +234,6 @@ def test_a_carried_size_takes_over_what_was_swept_at_another(data: StudyData, tm
         small = plan.frozen["tiny"]["languages"][code]
         assert (record["batch_windows"], plan.frozen["10m"]["languages"][code]["rate"]) == (small["batch_windows"], small["rate"])
         assert record["learning_rate"] == pytest.approx(small["learning_rate"] / 3, rel=0.01)  # 192 wide instead of 64
+    spiky = {key: {**record, "spikes": record["steps"]} if record["size"] == "10m" else record for key, record in made.done.items()}
+    again = Plan(made.protocol, data, spiky)
+    assert not again.ladder("10m") and again.freeze("10m") == plan.frozen["10m"]  # its one seed counts whatever it left out

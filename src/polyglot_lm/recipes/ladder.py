@@ -2,6 +2,7 @@
 
     10 M, 27 M, 110 M parameters: a sweep, references, uniform and bloom at each ─► ln r over size
     350 M: the same with one seed, in the settings of 110 M
+    110 M again: batches below those of the sweeps, of uniform and of the references
     random mixtures on the smallest ─► a law of mixtures ─► what it proposes, with fresh seeds
 
 The text and the references are those of the recipe `balance_study`, and are not made twice.
@@ -31,5 +32,5 @@ def ladder(
     protocol = protocol_of(languages, size=size, content_megabytes=content_megabytes, seeds=seeds, floor=floor, placebo=placebo)
     references = references_step(data, protocol)
     sizes = run_study.step("study/ladder", data=data, protocol=protocol, stages=("ladder",), before=references)
-    search = run_study.step("study/search", data=data, protocol=protocol, stages=("search", "carried"), before=sizes)
+    search = run_study.step("study/search", data=data, protocol=protocol, stages=("search", "carried", "finer"), before=sizes)
     return Recipe(results={"references": references, "ladder": sizes, "search": search})
