@@ -1,6 +1,6 @@
 """Half an hour of everything: sixteen clients, a kill -9 amid it, and what is left afterwards.
 
-    python benchmarks/serving/load.py [--minutes 30] [--model FOLDER] [--log FILE]
+    python benchmarks/serving/load.py [--minutes 30] [--model FOLDER] [--engine NAME] [--log FILE]
 
 The server runs as people run it (`polyglot serve`, with keys, guard and queue), is killed after a sixth of the time and started
 again, and is asked to end at the close. Prints a table and as its last line one JSON object:
@@ -53,8 +53,8 @@ language = "en"
 class Served:
     """A `polyglot serve` of its own, with a folder for keys, policy and queue; it may be killed and started again."""
 
-    def __init__(self, folder: Path, model: Path, log: Path) -> None:
-        self.folder, self.model, self.log = folder, model, log
+    def __init__(self, folder: Path, model: Path, log: Path, engine: str) -> None:
+        self.folder, self.model, self.log, self.engine = folder, model, log, engine
         self.reviews = f"sqlite:///{folder / 'reviews.db'}"
         (folder / "policy.toml").write_text(POLICY)
         (folder / "words.txt").write_text(f"{HELD_WORD}\n")
@@ -64,6 +64,7 @@ class Served:
 
     def start(self) -> None:
         words = [sys.executable, "-m", "polyglot_lm.cli", "serve", f"bench={self.model}", "--port", str(self.port)]
+        words += ["--engine", self.engine]
         words += ["--keys", str(self.folder / "keys.json"), "--policy", str(self.folder / "policy.toml"), "--reviews", self.reviews]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True, cwd=self.folder)
@@ -137,11 +138,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--model", type=Path)
+    parser.add_argument("--engine", default="ctranslate2")
     parser.add_argument("--log", type=Path)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=os.environ.get("POLYGLOT_SCRATCH")) as name:
         folder = Path(name)
-        served = Served(folder, chosen.model or write_random_model(folder / "model"), chosen.log or folder / "server.log")
+        model = chosen.model or write_random_model(folder / "model")
+        served = Served(folder, model, chosen.log or folder / "server.log", chosen.engine)
         served.start()
         notes = Notes()
         asyncio.run(load(served, notes, chosen.minutes * 60))
