@@ -43,9 +43,14 @@ def test_recipes_share_text_and_references(settings: list[str]) -> None:
 def test_arms_are_those_of_the_protocol() -> None:
     arms = arms_of(select(LANGUAGES), 0.01, ("zh", "ko", "th", "ms"))
     shares = {
-        name: {code: round(100 * share, 1) for code, share in arm.policy.shares(SUPPLY).values.items()}
+        name: {
+            code: round(100 * share, 1)
+            for code, share in arm.policy.shares({code: SUPPLY[code] for code in arm.languages or SUPPLY}).values.items()
+        }
         for name, arm in arms.items()
     }
+    assert shares["bloom-floor-0"] == {"zh": 34.6, "id": 2.3, "vi": 3.8, "en": 59.3}
+    assert shares["bloom-floor-2"] == {"ko": 2, "zh": 31.8, "ja": 2, "id": 2.1, "ms": 2, "vi": 3.5, "th": 2, "en": 54.6}
     assert shares["bloom"] == {"ko": 1, "zh": 33.2, "ja": 1, "id": 2.2, "ms": 1, "vi": 3.7, "th": 1, "en": 56.9}
     assert shares["xglm"] == {"ko": 14.7, "zh": 8.7, "ja": 4.9, "id": 2.3, "ms": 1, "vi": 1.6, "th": 8.0, "en": 58.9}
     assert shares["placebo"] == {"zh": 56.9, "ko": 33.2, "th": 3.7, "ms": 2.2, "ja": 1, "id": 1, "vi": 1, "en": 1}

@@ -63,7 +63,7 @@ class Lexicon:
         if self.automaton is None or not text:
             return [], len(text)
         first = plain(text)
-        views = [first, uncovered(text)] if may_be_disguised(text, first) else [first]
+        views = [first, uncovered(text)] if may_be_disguised(first) else [first]
         if not (LAST_ALONE.search(first.text) or any(self.may_hold(view.text) for view in views)):
             return [], len(text)
         marked = Bordered.of(views)

@@ -35,7 +35,7 @@ LATIN = re.compile("[a-z]")
 SPACED_OUT_LATIN, SPACED_OUT = 3, 2  # words of one letter that make a word: "I a" is common, 나 쁜 is not
 
 
-RUN = re.compile(r"([^\W\d_])\1\1", re.IGNORECASE)
+DOUBLE = re.compile(r"([^\W\d_])\1")
 UNEVEN = re.compile(r"^ |  |(\D)\1\1")
 UNEVEN_RUN = re.compile(r"\A +| {2,}|(\D)\1\1+")
 WORD = re.compile(f"[^{SPACE}]+")
@@ -115,9 +115,10 @@ def evened(of: View, kept: int) -> View:
     return View("".join(pieces), [*starts, *of.starts[at:]], [*ends, *of.ends[at:]])
 
 
-def may_be_disguised(text: str, of: View) -> bool:
+def may_be_disguised(of: View) -> bool:
     """Say whether `uncovered` could find more words than the plain view of a text; most text has nothing of the kind."""
-    if DISGUISE.search(of.text) or RUN.search(text):
+    seconds = (double.end() - 1 for double in DOUBLE.finditer(of.text))
+    if DISGUISE.search(of.text) or any(of.ends[at] - of.starts[at] > 1 for at in seconds):  # it stands for a longer run
         return True
     return TONED.search(of.text) is not None and not all(map(ORDINARY.fullmatch, of.text.split()))
 
