@@ -163,7 +163,7 @@ def accounts_text(found: Findings) -> list[str]:
 
 def excluded_text(found: Findings) -> list[str]:
     """Name the runs that the study's rule takes out, and say what the endpoints are with all of them."""
-    out = [run for run in found.runs if run.excluded and run.stage != "finer"]
+    out = [run for run in found.runs if run.excluded]
     if not out:
         return ["No run is excluded.", ""]
     shown = Counter(ARMS.get(run.arm, f"{run.arm} {run.languages[0]}") for run in out if in_a_figure(found, run))

@@ -14,11 +14,11 @@ from polyglot_lm.study.arms import mean_of, worst_of
 from polyglot_lm.study.arms_text import Findings
 from polyglot_lm.study.ladder import rungs
 from polyglot_lm.study.markdown import listed, signed, table, with_interval
-from polyglot_lm.study.records import Run, pardoned, same_size
+from polyglot_lm.study.records import FINER, Run, same_size
 from polyglot_lm.study.statistics import estimate
 from polyglot_lm.study.yardstick import References, alone, best_setting, counting, frozen, ln_r
 
-SIZE, STAGE = "110m", "finer"
+SIZE = "110m"
 GOALS = (("mean", "test", -0.10), ("worst", "test", -0.06), ("worst", "flores", -0.02))
 STATISTICS = {"mean": mean_of, "worst": worst_of}
 
@@ -37,7 +37,7 @@ def goals_text(found: Findings) -> list[str]:
         where = {"test": "held-out text", "flores": "FLORES devtest"}[part]
         rows.append([f"{what} ln r on {where}, uniform at {SIZE}", signed(goal, 2), *(against(value, goal) for value in values)])
     heads = ["goal", "at most", "measured", *(["with smaller batches"] if further else [])]
-    return ["### Goals", "", *table(heads, rows), *finer_text(found)]
+    return ["### Goals", "", *table(heads, rows), *(finer_text(found, *further) if further else [])]
 
 
 def against(value: float, goal: float) -> str:
@@ -51,20 +51,19 @@ def levels(run: Run, references: References, part: str) -> np.ndarray[tuple[int]
 def swept_further(found: Findings) -> tuple[list[Run], References] | None:
     """Return uniform and the references, each at the best of all its settings; None where nothing was tried further."""
     tried = uniform_settings(found)
-    if STAGE not in {run.stage for run in found.runs} or not tried:
+    if not tried or not same_size(found.runs, SIZE, FINER):
         return None
     own = {code: settings_alone(found, code) for code in found.codes}
     return best_of(tried), {code: best_setting(code, runs) for code, runs in own.items()}
 
 
 def settings_alone(found: Findings, code: str) -> list[Run]:
-    further = pardoned(alone(found.runs, SIZE, code, stage=STAGE))
-    return [*alone(found.runs, SIZE, code), *further]
+    return [run for stage in ("references", FINER) for run in alone(found.runs, SIZE, code, stage=stage)]
 
 
 def uniform_settings(found: Findings) -> dict[tuple[int, float], list[Run]]:
     """Return the runs of uniform by batch and rate, with all seeds."""
-    tried = [run for run in same_size(found.runs, SIZE, "ladder", "sweep", STAGE) if run.arm == "uniform"]
+    tried = [run for run in same_size(found.runs, SIZE, "ladder", "sweep", FINER) if run.arm == "uniform"]
     settings: dict[tuple[int, float], dict[int, Run]] = {}
     for run in tried:  # a seed of the sweep is also one of the ladder
         settings.setdefault(run.setting, {})[run.seed] = run
@@ -74,8 +73,7 @@ def uniform_settings(found: Findings) -> dict[tuple[int, float], list[Run]]:
 def best_of(settings: Mapping[tuple[int, float], Sequence[Run]]) -> list[Run]:
     """Return the seeds at the setting with the fewest selection bits with the first seed."""
     best = min(settings, key=lambda setting: selected(settings[setting]))
-    own = [replaced for run in settings[best] for replaced in (pardoned([run]) if run.stage == STAGE else [run])]
-    return counting(own) or list(own)
+    return counting(settings[best]) or list(settings[best])
 
 
 def selected(seeds: Sequence[Run]) -> float:
@@ -84,12 +82,8 @@ def selected(seeds: Sequence[Run]) -> float:
     return float(np.mean(np.log(list(first.bits_per_byte["select"].values()))))
 
 
-def finer_text(found: Findings) -> list[str]:
+def finer_text(found: Findings, uniform: Sequence[Run], references: References) -> list[str]:
     """Tell what each smaller batch gained, and the levels with neither, one and both swept further."""
-    further = swept_further(found)
-    if further is None:
-        return []
-    uniform, references = further
     usual = frozen(found.runs, SIZE, found.codes)
     ladder = counting([run for run in same_size(found.runs, SIZE, "ladder") if run.arm == "uniform"])
     rows = []
@@ -112,7 +106,7 @@ def finer_text(found: Findings) -> list[str]:
         "Uniform, over seeds:",
         "",
         *table(heads, rows),
-        *languages_table(found.codes, (ladder, usual), further),
+        *languages_table(found.codes, (ladder, usual), (uniform, references)),
     ]
 
 

@@ -31,6 +31,7 @@ OPTIONAL: Mapping[str, Any] = {
     "mfu": None,
     "spikes": 0,
 }
+FINER = "finer"  # the stage of batches so small that a change of document looks like a spike: none of it is excluded
 MAX_SPIKES = 0.01  # of a run's steps, left out because the gradient was out of all proportion; above it the run does not count
 
 
@@ -80,7 +81,7 @@ class Run:
     @property
     def excluded(self) -> bool:
         """Whether the study's rule takes the run out, whatever its result."""
-        return self.spikes > MAX_SPIKES * self.steps
+        return self.stage != FINER and self.spikes > MAX_SPIKES * self.steps
 
     @property
     def setting(self) -> tuple[int, float]:

@@ -4,8 +4,6 @@ A Hugging Face folder (GPT-NeoX, safetensors) is converted on first use into the
 made of: size and time of the weights and the hash of the tokenizer. Pickled weights are refused, since reading them can run code.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -63,7 +61,7 @@ def converted(folder: Path, precision: str) -> Path:
     return made_once(folder, precision, CONVERTED, lambda weights, out: ctranslate2_folder.write(weights, folder, out, precision))
 
 
-def made_once(folder: Path, what: str, file: str, write: Callable[[Weights, Path], None]) -> Path:
+def made_once(folder: Path, what: str, file: str, write: Callable[["Weights", Path], None]) -> Path:
     """Return the folder of a conversion in the cache, written with `file` in it on first use."""
     from polyglot_lm.release.weights import Weights
 
