@@ -17,8 +17,7 @@ import ctypes
 import json
 import os
 import time
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +26,10 @@ import numpy.typing as npt
 
 from polyglot_lm.pipeline import UserError
 from polyglot_lm.release.extras import required
-from polyglot_lm.serving.engines.engine import Piece, Sampling
-from polyglot_lm.serving.engines.folder import context_of, converted, require_usable
+from polyglot_lm.serving.engines.folder import converted
 from polyglot_lm.serving.engines.lanes import ROWS, STEP_TOKENS, Lane, Lanes
-from polyglot_lm.serving.engines.requests import Request, Waiting, admit, pieces_of
-from polyglot_lm.serving.engines.writing import token_texts
+from polyglot_lm.serving.engines.local import LocalEngine
+from polyglot_lm.serving.engines.requests import Request
 from polyglot_lm.tokenizer import Tokenizer
 
 VOCABULARY = "vocabulary.json"
@@ -41,25 +39,16 @@ TIDY_SECONDS = 5.0  # between two times that freed memory is given back, which t
 SLICE_TOKENS = 64  # where likeliest tokens are asked for, CTranslate2 keeps every step's logits until a call ends: 120 kB a token
 
 
-class CTranslate2Engine:
+class CTranslate2Engine(LocalEngine):
     """A GPT-NeoX on this machine's CPU. `folder` is a Hugging Face one, converted to `precision` once, or CTranslate2's."""
 
+    library, precisions = "CTranslate2", PRECISIONS
     honours = frozenset({"max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "stop", "logprobs"})
 
     def __init__(self, folder: Path, *, name: str, precision: str = "int8", num_cores: int | None = None) -> None:
-        if precision not in PRECISIONS:
-            raise UserError(f"CTranslate2 has no precision {precision!r} here; choose {', '.join(PRECISIONS)}")
-        require_usable(folder)
-        self.folder, self.name, self.precision = folder, name, precision
+        super().__init__(folder, name, precision)
         self.num_cores = num_cores or len(os.sched_getaffinity(0))
-        self.context = context_of(folder)
-        self.ready = False
-        self.waiting = Waiting()
         self.tidied = time.monotonic()
-
-    async def start(self) -> None:
-        await asyncio.to_thread(self.load)
-        self.ready = True
 
     def load(self) -> None:
         library = required("ctranslate2")
@@ -81,15 +70,6 @@ class CTranslate2Engine:
             self.ready = False
             await asyncio.to_thread(self.lanes.close)
             self.generator.unload_model()
-
-    def tokens(self, text: str) -> list[str] | None:
-        return token_texts(self.tokenizer, text)
-
-    async def stream(self, prompt: str, sampling: Sampling, client: str = "") -> AsyncGenerator[Piece, None]:
-        request = admit(prompt, sampling, self.tokenizer, context=self.context, client=client)
-        async with aclosing(pieces_of(request, self.waiting)) as pieces:
-            async for piece in pieces:
-                yield piece
 
     def draw(self, lane: Lane) -> None:
         """Draw a lane's rows until all are over or the lane is stopped."""

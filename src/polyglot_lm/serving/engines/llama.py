@@ -22,9 +22,9 @@ from typing import Any
 from polyglot_lm.pipeline import UserError
 from polyglot_lm.release.extras import required
 from polyglot_lm.serving.engines.engine import Piece, Sampling, Unavailable
-from polyglot_lm.serving.engines.folder import context_of, made_once, require_usable
-from polyglot_lm.serving.engines.requests import Request, Waiting, admit, pieces_of
-from polyglot_lm.serving.engines.writing import token_texts
+from polyglot_lm.serving.engines.folder import made_once
+from polyglot_lm.serving.engines.local import LocalEngine
+from polyglot_lm.serving.engines.requests import Request
 from polyglot_lm.tokenizer import Tokenizer
 
 EXTRA = "llama"
@@ -33,25 +33,16 @@ ROWS = 4  # under way at once, each with keys and values for a whole context
 SAMPLERS = ("penalties", "temperature", "top_k", "top_p")  # in this order, as transformers
 
 
-class LlamaEngine:
+class LlamaEngine(LocalEngine):
     """A Hugging Face GPT-NeoX folder on this machine's CPU, converted to `precision` once."""
 
+    library, precisions = "llama.cpp", PRECISIONS
     honours = frozenset({"max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "stop", "logprobs"})
 
     def __init__(self, folder: Path, *, name: str, precision: str = "int8", num_cores: int | None = None) -> None:
-        if precision not in PRECISIONS:
-            raise UserError(f"llama.cpp has no precision {precision!r} here; choose {', '.join(PRECISIONS)}")
-        require_usable(folder)
-        self.folder, self.name, self.precision = folder, name, precision
+        super().__init__(folder, name, precision)
         self.num_cores = num_cores or len(os.sched_getaffinity(0))
-        self.context = context_of(folder)
-        self.ready = False
-        self.waiting = Waiting()
         self.under_way: set[Request] = set()
-
-    async def start(self) -> None:
-        await asyncio.to_thread(self.load)
-        self.ready = True
 
     def load(self) -> None:
         library = required("xllamacpp", EXTRA)
@@ -88,14 +79,10 @@ class LlamaEngine:
             thread.join()
         del self.server
 
-    def tokens(self, text: str) -> list[str] | None:
-        return token_texts(self.tokenizer, text)
-
     async def stream(self, prompt: str, sampling: Sampling, client: str = "") -> AsyncGenerator[Piece, None]:
         if sampling.logprobs is not None and sampling.repetition_penalty != 1:
             raise UserError("llama.cpp tells log-probabilities before the penalty; leave logprobs or repetition_penalty out")
-        request = admit(prompt, sampling, self.tokenizer, context=self.context, client=client)
-        async with aclosing(pieces_of(request, self.waiting)) as pieces:
+        async with aclosing(super().stream(prompt, sampling, client)) as pieces:
             async for piece in pieces:
                 yield piece
 

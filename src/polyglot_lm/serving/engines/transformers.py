@@ -9,8 +9,6 @@ most about `READ_TOKENS` tokens of them at a time. Weights are safetensors, code
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +17,8 @@ from torch import Tensor
 
 from polyglot_lm.pipeline import UserError
 from polyglot_lm.serving.engines.drawing import Drawer
-from polyglot_lm.serving.engines.engine import Piece, Sampling
-from polyglot_lm.serving.engines.folder import context_of, require_usable
-from polyglot_lm.serving.engines.requests import Request, Waiting, admit, pieces_of
-from polyglot_lm.serving.engines.writing import token_texts
+from polyglot_lm.serving.engines.local import LocalEngine
+from polyglot_lm.serving.engines.requests import Request
 from polyglot_lm.tokenizer import Tokenizer
 
 ROWS = 32  # drawn together
@@ -30,23 +26,15 @@ READ_TOKENS = 512  # of prompts, between two steps
 PRECISIONS = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16")}
 
 
-class TransformersEngine:
+class TransformersEngine(LocalEngine):
     """A Hugging Face GPT-NeoX folder on `device` (`cpu`, `cuda`, `cuda:1`), computing in `precision`."""
 
+    library, precisions = "transformers", tuple(PRECISIONS)
     honours = frozenset({"max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "stop", "logprobs"})
 
     def __init__(self, folder: Path, *, name: str, precision: str = "bfloat16", device: str = "cpu") -> None:
-        if precision not in PRECISIONS:
-            raise UserError(f"transformers has no precision {precision!r} here; choose {', '.join(PRECISIONS)}")
-        require_usable(folder)
-        self.folder, self.name, self.precision, self.device = folder, name, precision, device
-        self.context = context_of(folder)
-        self.ready = False
-        self.waiting = Waiting()
-
-    async def start(self) -> None:
-        await asyncio.to_thread(self.load)
-        self.ready = True
+        super().__init__(folder, name, precision)
+        self.device = device
 
     def load(self) -> None:
         from transformers import AutoModelForCausalLM
@@ -70,15 +58,6 @@ class TransformersEngine:
             for request in self.batch.requests:
                 request.stop()
             del self.batch
-
-    def tokens(self, text: str) -> list[str] | None:
-        return token_texts(self.tokenizer, text)
-
-    async def stream(self, prompt: str, sampling: Sampling, client: str = "") -> AsyncGenerator[Piece, None]:
-        request = admit(prompt, sampling, self.tokenizer, context=self.context, client=client)
-        async with aclosing(pieces_of(request, self.waiting)) as pieces:
-            async for piece in pieces:
-                yield piece
 
     def work(self) -> None:
         """Draw until the engine closes; an error ends the completions it met, not the engine."""
